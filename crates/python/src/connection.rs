@@ -15,7 +15,8 @@ use crate::answer::{Call, start};
 use crate::failure::with_causes;
 use crate::json::from_json;
 use crate::streams::{PyEventStream, PyLogStream};
-use crate::{application, calls};
+use crate::tasks::TasksRequest;
+use crate::{application, calls, tasks};
 
 /// A handle to a cluster. Connections come up when they are first needed.
 #[pyclass(frozen, module = "muster._native", name = "Connection")]
@@ -172,6 +173,23 @@ impl PyConnection {
         let request: v1::ReadLogRequest =
             from_json("ReadLogRequest", request).map_err(|error| wrong("logs", &error))?;
         Ok(PyLogStream::new(self.client.read_log(request)))
+    }
+
+    /// Registers an application whose executors run tasks, and starts its driver's side. Executors
+    /// reach it at `host`. The rest is said at [`TasksRequest`].
+    #[expect(clippy::too_many_arguments, reason = "the package alone calls it")]
+    fn start_tasks(
+        &self,
+        name: String,
+        spec: String,
+        setup: Vec<u8>,
+        host: String,
+        library: PathBuf,
+        interpreter: String,
+        done: Py<PyAny>,
+    ) -> PyResult<Call> {
+        let context = Context { host, ..self.context.clone() };
+        start(done, tasks::start_tasks(context, TasksRequest { name, spec, setup, library, interpreter }))
     }
 
     /// Registers an application. An empty name lets the master make one.

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use muster_client::{CallError, FieldViolation, Verdict, WaitError};
+use muster_sdk::StartError;
 use serde_json::{Value, json};
 
 use crate::json::{WireJsonError, to_json};
@@ -19,6 +20,12 @@ pub(crate) enum CallFailure {
     /// The package asked for what this module does not have, or sent what is no request.
     #[error("{0}")]
     Json(#[from] WireJsonError),
+    /// The file of this module cannot be read.
+    #[error("the file of the native module cannot be read: {0}")]
+    Library(std::io::Error),
+    /// No driver's side for tasks can be had.
+    #[error("{}", with_causes(.0))]
+    Start(StartError),
     /// There is no method of this name.
     #[error("there is no method {0:?}")]
     NoMethod(String),
@@ -29,6 +36,15 @@ impl From<WaitError> for CallFailure {
         match error {
             WaitError::Call(error) => CallFailure::Call(error),
             timed_out @ WaitError::TimedOut(_) => CallFailure::Wait(Box::new(timed_out)),
+        }
+    }
+}
+
+impl From<StartError> for CallFailure {
+    fn from(error: StartError) -> CallFailure {
+        match error {
+            StartError::Register(error) => CallFailure::Call(error),
+            error => CallFailure::Start(error),
         }
     }
 }
@@ -49,6 +65,7 @@ impl CallFailure {
                 };
                 json!({"kind": "timeout", "message": self.to_string(), "driver": driver})
             }
+            CallFailure::Library(_) | CallFailure::Start(_) => json!({"kind": "start", "message": self.to_string()}),
             CallFailure::Json(_) | CallFailure::NoMethod(_) => {
                 json!({"kind": "request", "message": with_causes(self)})
             }

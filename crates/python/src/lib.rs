@@ -11,10 +11,12 @@ mod answer;
 mod application;
 mod calls;
 mod connection;
+mod executor;
 mod failure;
 mod json;
 mod runtime;
 mod streams;
+mod tasks;
 
 use pyo3::prelude::*;
 
@@ -28,5 +30,9 @@ mod native {
     #[pymodule_export]
     use super::connection::PyConnection;
     #[pymodule_export]
+    use super::executor::run_executor;
+    #[pymodule_export]
     use super::streams::{PyEventStream, PyLogStream};
+    #[pymodule_export]
+    use super::tasks::PyTasks;
 }

@@ -91,6 +91,20 @@ impl BroadcastCache {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
+        self.get_with(number, want, |bytes| postcard::from_bytes(bytes))
+    }
+
+    /// The value, as `decode` makes it of what has travelled.
+    pub(crate) fn get_with<T, E>(
+        &self,
+        number: u64,
+        want: impl Fn(),
+        decode: impl Fn(&[u8]) -> Result<T, E>,
+    ) -> Result<Arc<T>, TaskError>
+    where
+        T: Send + Sync + 'static,
+        E: fmt::Display,
+    {
         loop {
             let (sender, receiver) = sync_channel(1);
             let mut values = self.lock();
@@ -101,7 +115,7 @@ impl BroadcastCache {
                 }
                 Some(CachedValue::Encoded(bytes)) => {
                     // Whoever else asks waits for the lock meanwhile, and decodes nothing.
-                    let value: T = postcard::from_bytes(bytes).map_err(|error| {
+                    let value = decode(bytes).map_err(|error| {
                         TaskError::for_ever(format_args!("broadcast {number} cannot be decoded: {error}"))
                     })?;
                     let value = Arc::new(value);

@@ -3,8 +3,31 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
+
+/// What driver and executors have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct ExecutorBuild {
+    /// The digest of the program, or of what stands for it.
+    pub(crate) digest: [u8; 32],
+    /// What interprets functions, with its version; empty where they are the program's own.
+    pub(crate) interpreter: Arc<str>,
+}
+
+impl ExecutorBuild {
+    /// That of a program with functions of its own.
+    pub(crate) fn of_digest(digest: [u8; 32]) -> ExecutorBuild {
+        ExecutorBuild { digest, interpreter: "".into() }
+    }
+
+    /// That of a library which an interpreter has loaded.
+    pub(crate) fn of_library(file: &Path, interpreter: &str) -> io::Result<ExecutorBuild> {
+        Ok(ExecutorBuild { digest: digest_of(File::open(file)?)?, interpreter: interpreter.into() })
+    }
+}
 
 /// The SHA-256 of the program that runs.
 pub(crate) fn of_this_program() -> io::Result<[u8; 32]> {

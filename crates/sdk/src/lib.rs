@@ -40,6 +40,8 @@ mod error_text;
 #[cfg(feature = "tasks")]
 mod executor;
 #[cfg(feature = "tasks")]
+pub mod foreign;
+#[cfg(feature = "tasks")]
 pub mod function;
 #[cfg(feature = "tasks")]
 mod job;

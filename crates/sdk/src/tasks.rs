@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, Semaphore, broadcast, oneshot};
 
 use crate::dataset::value_arguments;
 use crate::driver::{
-    self, ArgumentError, ArgumentWriter, CallerInput, CallerInputs, DriverSide, JobOptions, NewJob, NewStage,
-    StageArguments, StageCode, StageResults, StartError,
+    self, ArgumentError, ArgumentWriter, CallerInput, CallerInputs, DriverSide, JobOptions, JobReceiver, NewJob,
+    NewStage, StageArguments, StageCode, StageResults, StartError,
 };
 use crate::error_text::error_text;
 use crate::executor::{is_executor, run_if_executor};
@@ -182,7 +182,8 @@ impl Tasks {
     ) -> Job<T> {
         let stage = |id| {
             let arguments = written(arguments)?;
-            let (tasks, code) = (u32::try_from(arguments.len()).unwrap_or(u32::MAX), StageCode::Function(F::NAME));
+            let (tasks, code) =
+                (u32::try_from(arguments.len()).unwrap_or(u32::MAX), StageCode::Function(F::NAME.into()));
             let (arguments, parents, kind) = (Arc::new(arguments), Vec::new(), StageKind::Results);
             Ok(vec![NewStage { id, code, arguments, tasks, parents, kind, handle: None }])
         };
@@ -202,8 +203,8 @@ impl Tasks {
             Err(error) => return Job::failed(self.shared.inputs.clone(), error, decode),
         };
         let (outcome, receiver) = oneshot::channel();
-        let (id, options) = (JobId(id.0), self.options.clone());
-        let job = NewJob { id, name, stages, options, outcome, permit: None };
+        let (id, options, outcome) = (JobId(id.0), self.options.clone(), JobReceiver::Outcome(outcome));
+        let job = NewJob { id, name: name.into(), stages, options, receiver: outcome, permit: None };
         let permits = self.shared.permits.clone();
         let permit = permits.clone().try_acquire_owned().map_err(|_| Box::pin(permits.acquire_owned()) as _);
         Job::new(self.shared.inputs.clone(), job, receiver, permit, decode)

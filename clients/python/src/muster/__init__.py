@@ -7,6 +7,8 @@
 0
 """
 
+from typing import TYPE_CHECKING
+
 from .aio import AsyncClient, AsyncWatch
 from .application import Application, AsyncApplication, ExecutorEvent, Executors
 from .client import Client, Watch
@@ -15,11 +17,14 @@ from .errors import (
     AlreadyExistsError,
     CallError,
     CompactedError,
+    ExecutorsEndedError,
     FencedError,
     InvalidRequestError,
     MusterError,
     NotFoundError,
     PermissionDeniedError,
+    RemoteTaskError,
+    TaskFailedError,
     UnauthenticatedError,
     UnavailableError,
     WaitTimeoutError,
@@ -43,6 +48,19 @@ from .model import (
     WorkerState,
 )
 from .options import ApplicationOptions, Artifact, DriverOptions, ProgramOptions, Restart
+
+if TYPE_CHECKING:
+    from .tasks import MusterExecutor
+
+
+def __getattr__(name: str) -> object:
+    # It needs cloudpickle, which nothing else does, and takes a while to load.
+    if name == "MusterExecutor":
+        from .tasks import MusterExecutor
+
+        return MusterExecutor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "AlreadyExistsError",
@@ -68,10 +86,12 @@ __all__ = [
     "ExecutorEvent",
     "ExecutorState",
     "Executors",
+    "ExecutorsEndedError",
     "FencedError",
     "InvalidRequestError",
     "Master",
     "MusterError",
+    "MusterExecutor",
     "NotFoundError",
     "Outcome",
     "Page",
@@ -79,7 +99,9 @@ __all__ = [
     "PermissionDeniedError",
     "Profile",
     "ProgramOptions",
+    "RemoteTaskError",
     "Restart",
+    "TaskFailedError",
     "UnauthenticatedError",
     "UnavailableError",
     "WaitTimeoutError",

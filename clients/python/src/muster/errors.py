@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import BrokenExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,6 +92,18 @@ class WaitTimeoutError(MusterError, TimeoutError):
         return str(self.args[0])
 
 
+class TaskFailedError(MusterError):
+    """A task of a :class:`muster.MusterExecutor` could not be run to its end; what a function raises is not this."""
+
+
+class ExecutorsEndedError(MusterError, BrokenExecutor):
+    """Nothing can run on the executors any more, or the task was cancelled with all that ran there."""
+
+
+class RemoteTaskError(MusterError):
+    """What a function has raised or returned cannot travel, and this says what it was."""
+
+
 _BY_REASON = {
     "NOT_FOUND": NotFoundError,
     "ALREADY_EXISTS": AlreadyExistsError,
@@ -115,6 +128,8 @@ def of_failure(text: str) -> Exception:
         from .model import read_driver
 
         return WaitTimeoutError(failure["message"], read_driver(json.loads(failure["driver"])))
+    if kind == "start":
+        return MusterError(failure["message"])
     if kind == "request":
         return ValueError(failure["message"])
     by_code = _BY_CODE.get(failure["code"], CallError)

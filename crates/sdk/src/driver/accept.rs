@@ -18,7 +18,7 @@ use v1::executor_link_service_link_response::Message as Down;
 use v1::executor_link_service_server::ExecutorLinkService;
 
 use super::outgoing::DriverOutgoing;
-use crate::build_digest::hex;
+use crate::build_digest::{ExecutorBuild, hex};
 use crate::outbox::{LinkOutbox, LinkOutboxStream};
 
 /// How long a stream may take to say who it is.
@@ -38,10 +38,20 @@ pub(crate) enum ExecutorLinkInput {
         /// Where its work goes.
         outbox: LinkOutbox<DriverOutgoing>,
     },
+    /// One can never be taken, as it says.
+    Unfit(Arc<str>),
     /// It has said something.
     Message(ExecutorId, u64, Up),
     /// Its stream has ended.
     Broken(ExecutorId, u64),
+}
+
+/// Why an executor is not taken, as the executor is told.
+enum RegistrationRefusal {
+    /// What it says of itself is wrong.
+    Wrong(&'static str),
+    /// It is not made to run with this driver.
+    Unfit(String),
 }
 
 /// Takes links, and hands on what they say.
@@ -49,13 +59,13 @@ pub(crate) enum ExecutorLinkInput {
 pub(crate) struct LinkAcceptor {
     inputs: mpsc::Sender<ExecutorLinkInput>,
     token: Secret,
-    build_digest: [u8; 32],
+    build: ExecutorBuild,
     links: Arc<AtomicU64>,
 }
 
 impl LinkAcceptor {
-    pub(crate) fn new(inputs: mpsc::Sender<ExecutorLinkInput>, token: Secret, build_digest: [u8; 32]) -> LinkAcceptor {
-        LinkAcceptor { inputs, token, build_digest, links: Arc::default() }
+    pub(crate) fn new(inputs: mpsc::Sender<ExecutorLinkInput>, token: Secret, build: ExecutorBuild) -> LinkAcceptor {
+        LinkAcceptor { inputs, token, build, links: Arc::default() }
     }
 
     /// Begins to read a link. What goes down on it is the stream that is returned.
@@ -80,11 +90,19 @@ impl LinkAcceptor {
         let checked = match first {
             Ok(Some(Ok(request))) => self.check(request.message),
             Ok(Some(Err(_)) | None) => return outbox.close(),
-            Err(_) => Err("an executor says who it is at once".to_owned()),
+            Err(_) => Err(RegistrationRefusal::Wrong("an executor says who it is at once")),
         };
         let spec = match checked {
             Ok(spec) => spec,
-            Err(message) => {
+            Err(refusal) => {
+                let message = match refusal {
+                    RegistrationRefusal::Wrong(message) => message.to_owned(),
+                    RegistrationRefusal::Unfit(message) => {
+                        // An error means that the driver ends.
+                        let _ = self.inputs.send(ExecutorLinkInput::Unfit(message.as_str().into())).await;
+                        message
+                    }
+                };
                 outbox.add(|outgoing| outgoing.first.push_back(Down::Refused(v1::ExecutorRefused { message })));
                 return outbox.close();
             }
@@ -104,21 +122,31 @@ impl LinkAcceptor {
         let _ = self.inputs.send(ExecutorLinkInput::Broken(executor, link)).await;
     }
 
-    /// Checks who wants to register; the error is the sentence for the executor.
-    fn check(&self, message: Option<Up>) -> Result<(ExecutorSpec, Arc<str>), String> {
+    /// Checks who wants to register. With what the scheduler is told comes the address of its outputs.
+    fn check(&self, message: Option<Up>) -> Result<(ExecutorSpec, Arc<str>), RegistrationRefusal> {
         let Some(Up::Registration(registration)) = message else {
-            return Err("an executor says who it is first of all".to_owned());
+            return Err(RegistrationRefusal::Wrong("an executor says who it is first of all"));
         };
         let same_token = registration.token.as_bytes().ct_eq(self.token.expose().as_bytes());
         if !bool::from(same_token) {
-            return Err("its token is not that of this application".to_owned());
+            return Err(RegistrationRefusal::Wrong("its token is not that of this application"));
         }
-        if registration.build_digest != self.build_digest[..] {
-            let (own, other) = (hex(&self.build_digest), hex(&registration.build_digest));
-            return Err(format!("it is another build: the driver is {own}, the executor {other}"));
+        let ExecutorBuild { digest, interpreter } = &self.build;
+        if registration.interpreter != **interpreter {
+            let named = |name: &str| if name.is_empty() { "no interpreter".to_owned() } else { name.to_owned() };
+            let (own, other) = (named(interpreter), named(&registration.interpreter));
+            return Err(RegistrationRefusal::Unfit(format!(
+                "the driver runs {own}, and the executor {other}: they must be the same"
+            )));
+        }
+        if registration.build_digest != digest[..] {
+            let (own, other) = (hex(digest), hex(&registration.build_digest));
+            return Err(RegistrationRefusal::Unfit(format!(
+                "it is another build: the driver is {own}, the executor {other}"
+            )));
         }
         let worker = WorkerUid::from_slice(&registration.worker_uid);
-        let worker = worker.ok_or_else(|| "the uid of its worker has not 16 bytes".to_owned())?;
+        let worker = worker.ok_or(RegistrationRefusal::Wrong("the uid of its worker has not 16 bytes"))?;
         let spec = ExecutorSpec {
             executor: ExecutorId(registration.executor_id),
             worker,

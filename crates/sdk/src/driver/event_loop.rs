@@ -13,7 +13,7 @@ use muster_dag::{
 };
 use muster_proto::v1;
 use muster_types::{ExecutorId, Time};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use v1::executor_link_service_link_request::Message as Up;
 use v1::executor_link_service_link_response::Message as Down;
 use v1::task_ended::Kind;
@@ -25,13 +25,15 @@ use super::fetch::{FetchProgress, ResultFetches};
 use super::locations::output_locations;
 use super::outgoing::DriverOutgoing;
 use super::stage_record::{StageCode, StageRecord, StageResults};
-use super::{CallerInput, NewJob, NewStage};
+use super::{CallerInput, JobReceiver, NewJob, NewStage};
 use crate::TaskEvent;
 use crate::job::{JobError, JobOutcome};
 use crate::outbox::{LinkOutbox, MESSAGE_BYTES};
 
 /// Inputs that are handled before what they cause is sent.
 const BATCH: usize = 64;
+/// So many executors that end before they are linked, one after the other, are no accident.
+const MOST_FAILED_STARTS: u32 = 3;
 /// Between two events about how far a job is.
 const PROGRESS: Duration = Duration::from_millis(100);
 
@@ -63,7 +65,7 @@ struct JobRecord {
     failed: u32,
     /// The stages that it has added; the last one is what it is for.
     stages: Vec<StageId>,
-    outcome: oneshot::Sender<JobOutcome>,
+    receiver: JobReceiver,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -88,6 +90,12 @@ pub(crate) struct DriverLoop {
     cluster: Option<ClusterControl>,
     events: broadcast::Sender<TaskEvent>,
     progress_sent: Instant,
+    /// Executors in a row that have ended by themselves before they were linked.
+    failed_starts: u32,
+    /// Executors that were linked, and of whose end the master has not told.
+    started: BTreeSet<ExecutorId>,
+    /// Where this loop is told things by what it has started itself.
+    own_inputs: mpsc::WeakUnboundedSender<CallerInput>,
     /// Why nothing can run any more.
     ended: Option<Arc<str>>,
     /// Whether executors are to end, those too that come late.
@@ -100,6 +108,7 @@ impl DriverLoop {
         terms: v1::ExecutorRegistered,
         cluster: Option<ClusterControl>,
         events: broadcast::Sender<TaskEvent>,
+        own_inputs: mpsc::WeakUnboundedSender<CallerInput>,
     ) -> DriverLoop {
         DriverLoop {
             scheduler: Scheduler::new(config),
@@ -117,6 +126,9 @@ impl DriverLoop {
             cluster,
             events,
             progress_sent: Instant::now(),
+            failed_starts: 0,
+            started: BTreeSet::new(),
+            own_inputs,
             ended: None,
             is_stopping: false,
         }
@@ -182,7 +194,7 @@ impl DriverLoop {
                 self.links.values_mut().for_each(|link| link.work.broadcast_drops.push(number));
             }
             CallerInput::ReleaseStage(stage) => self.give(SchedulerInput::ReleaseStage(stage)),
-            CallerInput::ExecutorLost(executor, loss) => self.give(SchedulerInput::ExecutorLost(executor, loss)),
+            CallerInput::ExecutorLost(executor, loss) => self.lose(executor, loss),
             CallerInput::ExecutorDraining(executor) => {
                 self.give(SchedulerInput::DecommissionExecutor(executor));
                 self.draining.insert(executor);
@@ -204,13 +216,16 @@ impl DriverLoop {
     }
 
     fn submit(&mut self, job: NewJob) {
-        let NewJob { id, name, stages, options, outcome, permit } = job;
+        let NewJob { id, name, stages, options, receiver, permit } = job;
         if let Some(reason) = &self.ended {
-            // An error means that nobody waits for it.
-            let _ = outcome.send(Err(JobError::Ended(reason.clone())));
-            return;
+            return receiver.end(id, Err(JobError::Ended(reason.clone())));
         }
-        let name = options.name.unwrap_or_else(|| name.into());
+        let name = options.name.unwrap_or(name);
+        // What is handed on at once is kept nowhere.
+        let sink = match &receiver {
+            JobReceiver::Outcome(_) => None,
+            JobReceiver::Sink(sink) => Some(sink.clone()),
+        };
         let (mut added, mut specs, mut handles, mut tasks) = (Vec::new(), Vec::new(), Vec::new(), 0u32);
         for stage in stages {
             if let Some(known) = self.stages.get_mut(&stage.id) {
@@ -222,14 +237,15 @@ impl DriverLoop {
             added.push(stage);
             tasks = tasks.saturating_add(count);
             specs.push(StageSpec { parents: parents.clone(), kind, ..StageSpec::results(stage, count) });
+            let sink = sink.clone().filter(|_| kind == StageKind::Results);
             let results = match kind {
-                StageKind::Results => StageResults::new(count as usize),
-                StageKind::Outputs => StageResults::default(),
+                StageKind::Results if sink.is_none() => StageResults::new(count as usize),
+                StageKind::Results | StageKind::Outputs => StageResults::default(),
             };
             let parents = parents.into();
-            self.stages.insert(stage, StageRecord { job: id, code, arguments, parents, results });
+            self.stages.insert(stage, StageRecord { job: id, code, arguments, parents, results, sink });
         }
-        self.jobs.insert(id, JobRecord { name: name.clone(), failed: 0, stages: added, outcome, _permit: permit });
+        self.jobs.insert(id, JobRecord { name: name.clone(), failed: 0, stages: added, receiver, _permit: permit });
         self.event(TaskEvent::JobStarted { job: id.0, name, tasks });
         let spec = JobSpec {
             job: id,
@@ -242,11 +258,38 @@ impl DriverLoop {
         self.give(SchedulerInput::SubmitJob(Box::new(spec)));
     }
 
+    fn lose(&mut self, executor: ExecutorId, loss: ExecutorLoss) {
+        if let (ExecutorLoss::Exited { code }, false) = (&loss, self.started.remove(&executor)) {
+            self.failed_starts += 1;
+            let words = self.cluster.as_ref().map(|cluster| cluster.last_words(executor.0));
+            if let (MOST_FAILED_STARTS.., Some(words), None) = (self.failed_starts, words, &self.ended) {
+                let reason = format!("executors end before they are ready: executor {executor} with exit code {code}");
+                self.end_with_words(reason, words);
+            }
+        }
+        self.give(SchedulerInput::ExecutorLost(executor, loss));
+    }
+
+    /// Ends all jobs, once it is known what the executor has said.
+    fn end_with_words(&mut self, reason: String, words: impl Future<Output = String> + Send + 'static) {
+        let Some(own) = self.own_inputs.upgrade() else { return };
+        tokio::spawn(async move {
+            let words = words.await;
+            let reason = match words.trim_end() {
+                "" => reason,
+                words => format!("{reason}\nthe executor's last words:\n{words}"),
+            };
+            // An error means that the driver has ended.
+            let _ = own.send(CallerInput::Ended(reason.into()));
+        });
+    }
+
     /// Those of which the master knows nothing any more have ended, and how is not known.
     fn lose_all_but(&mut self, alive: &[v1::Executor]) {
         let alive: BTreeSet<u32> = alive.iter().map(|executor| executor.executor_id).collect();
         let gone: Vec<ExecutorId> = self.links.keys().filter(|id| !alive.contains(&id.0)).copied().collect();
         for executor in gone {
+            self.started.remove(&executor);
             self.give(SchedulerInput::ExecutorLost(executor, ExecutorLoss::ProcessLost));
         }
     }
@@ -265,6 +308,9 @@ impl DriverLoop {
                 self.registering = Some(RegisteringLink { link, cores: spec.cores, output_address, outbox });
                 self.give(SchedulerInput::RegisterExecutor(spec));
             }
+            // Where none fits, none will: they are all of one command.
+            ExecutorLinkInput::Unfit(reason) if self.links.is_empty() => self.end_all(&reason),
+            ExecutorLinkInput::Unfit(_) => {}
             ExecutorLinkInput::Message(executor, link, message) => {
                 if self.links.get(&executor).is_some_and(|known| known.link == link) {
                     self.hear_executor(executor, message);
@@ -429,7 +475,7 @@ impl DriverLoop {
         };
         if link.stages.insert(stage) {
             let (function, plan) = match &record.code {
-                StageCode::Function(name) => ((*name).to_owned(), Bytes::new()),
+                StageCode::Function(name) => (name.to_string(), Bytes::new()),
                 StageCode::Plan(plan) => (String::new(), plan.clone()),
             };
             link.work.stages.push(v1::TaskStage { stage: stage.0, function, plan });
@@ -461,7 +507,10 @@ impl DriverLoop {
 
     fn keep_result(&mut self, task: TaskId) {
         let Some(stage) = self.stages.get_mut(&task.stage) else { return };
-        stage.results.set(task.partition, &self.succeeding.result);
+        match &stage.sink {
+            Some(sink) => sink.task_succeeded(stage.job.0, task.partition, self.succeeding.result.clone()),
+            None => stage.results.set(task.partition, &self.succeeding.result),
+        }
         let target = target_of(stage.job);
         if !self.succeeding.counts.is_empty()
             && let Some(target) = self.stages.get_mut(&target)
@@ -522,16 +571,14 @@ impl DriverLoop {
             if let Some(attempt) = failed.attempt.as_mut() {
                 attempt.last_words = words.await;
             }
-            // An error means that nobody waits for it.
-            let _ = record.outcome.send(Err(JobError::Failed(Box::new(failed))));
+            record.receiver.end(job, Err(JobError::Failed(Box::new(failed))));
         });
     }
 
     fn end_job(&mut self, job: JobId, outcome: JobOutcome) {
         let error = outcome.as_ref().err().map(ToString::to_string);
         if let Some(record) = self.forget_job(job, error) {
-            // An error means that nobody waits for it.
-            let _ = record.outcome.send(outcome);
+            record.receiver.end(job, outcome);
         }
     }
 
@@ -555,6 +602,8 @@ impl DriverLoop {
 
     fn accept(&mut self, executor: ExecutorId) {
         let Some(RegisteringLink { link, cores, output_address, outbox }) = self.registering.take() else { return };
+        self.failed_starts = 0;
+        self.started.insert(executor);
         let terms = self.terms;
         outbox.add(|outgoing| outgoing.first.push_back(Down::Registered(terms)));
         let (stages, output_epochs, fetches) = Default::default();

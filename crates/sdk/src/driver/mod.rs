@@ -16,6 +16,7 @@ mod start;
 mod tests;
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,13 +25,14 @@ use muster_dag::{ExecutorLoss, JobId, JobSelection, PoolSpec, StageId, StageKind
 use muster_types::ExecutorId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::foreign::ResultSink;
 use crate::job::JobOutcome;
 pub(crate) use callers::CallerInputs;
 pub(crate) use event_loop::DriverLoop;
 pub use stage_record::ArgumentError;
 pub(crate) use stage_record::{ArgumentWriter, StageArguments, StageCode, StageResults};
 pub use start::StartError;
-pub(crate) use start::{DriverSide, start_in_cluster, start_locally};
+pub(crate) use start::{DriverSide, start_foreign, start_in_cluster, start_locally};
 
 /// By what jobs may be found, and how they share executors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +58,12 @@ impl Default for JobOptions {
 pub(crate) struct NewJob {
     pub(crate) id: JobId,
     /// Its name, unless the options have one.
-    pub(crate) name: &'static str,
+    pub(crate) name: Arc<str>,
     /// The stages that it needs, parents before children, known or not. The last one is what it is
     /// for, and has the number of the job.
     pub(crate) stages: Vec<NewStage>,
     pub(crate) options: JobOptions,
-    pub(crate) outcome: oneshot::Sender<JobOutcome>,
+    pub(crate) receiver: JobReceiver,
     /// Held until the job has ended: it bounds how many there are.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
@@ -77,6 +79,31 @@ pub(crate) struct NewStage {
     pub(crate) kind: StageKind,
     /// Has the stage released when the last one is dropped, which is after its job was submitted.
     pub(crate) handle: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Who gets the results of a job.
+pub(crate) enum JobReceiver {
+    /// All at once, when it has ended.
+    Outcome(oneshot::Sender<JobOutcome>),
+    /// Each as it comes.
+    Sink(Arc<dyn ResultSink>),
+}
+
+impl JobReceiver {
+    /// Hands over how the job came out.
+    pub(crate) fn end(self, job: JobId, outcome: JobOutcome) {
+        match self {
+            // An error means that nobody waits for it.
+            JobReceiver::Outcome(sender) => drop(sender.send(outcome)),
+            JobReceiver::Sink(sink) => sink.job_ended(job.0, outcome.map(drop)),
+        }
+    }
+}
+
+impl fmt::Debug for JobReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JobReceiver")
+    }
 }
 
 /// What the loop hears of its own program and of the master. Jobs are bounded by their permits, and

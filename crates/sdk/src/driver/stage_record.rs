@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use muster_dag::{JobId, StageId};
 
+use crate::foreign::ResultSink;
+
 /// The largest argument of a task.
 const LARGEST_ARGUMENT: usize = 16 << 20;
 /// Bytes of a piece of results. A larger result has one of its own.
@@ -145,13 +147,12 @@ impl StageResults {
 #[derive(Debug, Clone)]
 pub(crate) enum StageCode {
     /// One call of a function.
-    Function(&'static str),
+    Function(Arc<str>),
     /// A plan.
     Plan(Bytes),
 }
 
 /// A stage that is known.
-#[derive(Debug)]
 pub(crate) struct StageRecord {
     /// The job that has needed it last.
     pub(crate) job: JobId,
@@ -160,6 +161,8 @@ pub(crate) struct StageRecord {
     pub(crate) parents: Arc<[StageId]>,
     /// Of a stage with results.
     pub(crate) results: StageResults,
+    /// Where results go as they come, instead.
+    pub(crate) sink: Option<Arc<dyn ResultSink>>,
 }
 
 #[cfg(test)]

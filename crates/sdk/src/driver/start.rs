@@ -20,7 +20,7 @@ use tonic::transport::Server;
 use super::accept::LinkAcceptor;
 use super::cluster::{self, ClusterControl};
 use super::{CallerInput, CallerInputs, DriverLoop, binary};
-use crate::build_digest::{self, hex};
+use crate::build_digest::{self, ExecutorBuild, hex};
 use crate::executor::{DRIVER_VARIABLE, ExecutorOutputs, LARGEST_MESSAGE, SharedByThreads, TOKEN_VARIABLE, follow};
 use crate::listen::listen;
 use crate::outbox::LinkOutbox;
@@ -88,6 +88,11 @@ pub(crate) struct DriverSide {
 }
 
 impl DriverSide {
+    /// The name of the application; empty without one.
+    pub(crate) fn application(&self) -> &str {
+        self.cluster.as_ref().map_or("", |cluster| cluster.application.name())
+    }
+
     /// Ends everything, in the order in which nothing is replaced.
     pub(crate) async fn stop(&mut self, error: Option<&str>) -> Result<(), CallError> {
         let unregistered = match &self.cluster {
@@ -146,14 +151,15 @@ pub(super) fn start_loop(
     options: &TasksOptions,
     cluster: Option<ClusterControl>,
     token: Secret,
-    digest: [u8; 32],
+    build: ExecutorBuild,
 ) -> LoopInputs {
     let (links, from_links) = mpsc::channel(WAITING_MESSAGES);
     let (inputs, from_callers) = mpsc::unbounded_channel();
     let (events, _) = broadcast::channel(WAITING_EVENTS);
-    let driver = DriverLoop::new(options.scheduler.clone(), terms(options), cluster, events.clone());
+    let own_inputs = inputs.downgrade();
+    let driver = DriverLoop::new(options.scheduler.clone(), terms(options), cluster, events.clone(), own_inputs);
     tokio::spawn(driver.run(from_links, from_callers));
-    LoopInputs { links: LinkAcceptor::new(links, token, digest), inputs: CallerInputs::new(inputs), events }
+    LoopInputs { links: LinkAcceptor::new(links, token, build), inputs: CallerInputs::new(inputs), events }
 }
 
 /// Where outputs go for which there is no room in memory, when this process is the executor.
@@ -165,10 +171,11 @@ fn local_scratch_folder() -> PathBuf {
 
 /// Starts driver and executor in this process.
 pub(crate) fn start_locally(options: &TasksOptions, cores: u32) -> DriverSide {
-    let LoopInputs { links, inputs, events } = start_loop(options, None, Secret::new(""), [0; 32]);
+    let LoopInputs { links, inputs, events } =
+        start_loop(options, None, Secret::new(""), ExecutorBuild::of_digest([0; 32]));
     let (outbox, up) = LinkOutbox::new();
     let outputs = ExecutorOutputs::new(0, local_scratch_folder(), Secret::new(""));
-    let state = SharedByThreads::new(ExecutorId(0), outbox, outputs);
+    let state = SharedByThreads::new(ExecutorId(0), outbox, outputs, None);
     state.register(v1::ExecutorRegistration {
         executor_id: 0,
         worker_uid: vec![0; 16].into(),
@@ -201,10 +208,43 @@ pub(crate) async fn start_in_cluster(options: &TasksOptions) -> Result<DriverSid
         Ok((format!("http://{}{path}", address(&programs)?), hex(&digest)))
     })?;
     let application = Application::register(&context, spec).await.map_err(StartError::Register)?;
+    let build = ExecutorBuild::of_digest(digest);
+    let mut side = start_registered(&context, application, links, token, build, options);
+    side.servers.push(tokio::spawn(binary::serve(programs, path)));
+    Ok(side)
+}
+
+/// Registers an application whose executors run a command that is no program of this crate's.
+pub(crate) async fn start_foreign(
+    context: &Context,
+    name: String,
+    mut spec: v1::ApplicationSpec,
+    build: ExecutorBuild,
+) -> Result<DriverSide, StartError> {
+    let token = random_text()?;
+    let no_port = |error| StartError::Listen(context.host.clone(), error);
+    let links = listen(&context.host).await.map_err(no_port)?;
+    let address = links.local_addr().map_err(no_port)?;
+    let command = spec.template.get_or_insert_default().command.get_or_insert_default();
+    command.env.insert(DRIVER_VARIABLE.to_owned(), address.to_string());
+    command.secret_env.insert(TOKEN_VARIABLE.to_owned(), token.clone());
+    let application = Application::register_as(context, name, spec).await.map_err(StartError::Register)?;
+    Ok(start_registered(context, application, links, token, build, &TasksOptions::default()))
+}
+
+/// Starts what a registered application needs.
+fn start_registered(
+    context: &Context,
+    application: Application,
+    links: TcpListener,
+    token: String,
+    build: ExecutorBuild,
+    options: &TasksOptions,
+) -> DriverSide {
     let session = application.open_session();
     let cluster = ClusterControl { application, client: context.client() };
     let LoopInputs { links: acceptor, inputs, events } =
-        start_loop(options, Some(cluster.clone()), Secret::new(token), digest);
+        start_loop(options, Some(cluster.clone()), Secret::new(token), build);
     let service = ExecutorLinkServiceServer::new(acceptor).max_decoding_message_size(LARGEST_MESSAGE);
     let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
@@ -216,9 +256,9 @@ pub(crate) async fn start_in_cluster(options: &TasksOptions) -> Result<DriverSid
         // An error ends the executors' streams, which is what is noticed.
         let _ = server.serve_with_incoming(TcpListenerStream::new(links)).await;
     };
-    let servers = vec![tokio::spawn(serving), tokio::spawn(binary::serve(programs, path))];
+    let servers = vec![tokio::spawn(serving)];
     let session = tokio::spawn(cluster::follow(session, inputs.clone()));
-    Ok(DriverSide { inputs, events, cluster: Some(cluster), session: Some(session), servers })
+    DriverSide { inputs, events, cluster: Some(cluster), session: Some(session), servers }
 }
 
 fn random_text() -> Result<String, StartError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_dag::{ExecutorLoss, SchedulerConfig};
+use muster_dag::ExecutorLoss;
 use muster_proto::v1;
 use muster_types::{ExecutorId, Secret};
 use tokio_stream::StreamExt as _;
@@ -12,8 +12,9 @@ use v1::task_ended::Kind;
 
 use super::outgoing::DriverOutgoing;
 use super::start::{LoopInputs, start_loop};
-use super::{ArgumentWriter, CallerInput, JobOptions, NewJob, NewStage, StageCode};
+use super::{ArgumentWriter, CallerInput, JobOptions, JobReceiver, NewJob, NewStage, StageCode};
 use crate::TasksOptions;
+use crate::build_digest::ExecutorBuild;
 use crate::executor::ExecutorOutgoing;
 use crate::job::JobOutcome;
 use crate::outbox::{LinkOutbox, LinkOutboxStream};
@@ -22,8 +23,7 @@ const TOKEN: &str = "sesame";
 const DIGEST: [u8; 32] = [7; 32];
 
 fn driver() -> LoopInputs {
-    let options = TasksOptions { scheduler: SchedulerConfig::default(), ..TasksOptions::default() };
-    start_loop(&options, None, Secret::new(TOKEN), DIGEST)
+    start_loop(&TasksOptions::default(), None, Secret::new(TOKEN), ExecutorBuild::of_digest(DIGEST))
 }
 
 /// Submits a job of so many tasks, whose arguments are their partitions.
@@ -31,11 +31,12 @@ fn submit(driver: &LoopInputs, job: u64, tasks: u32) -> tokio::sync::oneshot::Re
     let mut writer = ArgumentWriter::default();
     (0..tasks).for_each(|n| writer.add(&n).unwrap());
     let (outcome, receiver) = tokio::sync::oneshot::channel();
-    let (id, code) = (muster_dag::StageId(job), StageCode::Function("f"));
+    let (id, code) = (muster_dag::StageId(job), StageCode::Function("f".into()));
     let (parents, kind) = (Vec::new(), muster_dag::StageKind::Results);
     let stage = NewStage { id, code, arguments: Arc::new(writer.finish()), tasks, parents, kind, handle: None };
     let (id, stages, options) = (muster_dag::JobId(job), vec![stage], JobOptions::default());
-    let job = NewJob { id, name: "f", stages, options, outcome, permit: None };
+    let outcome = JobReceiver::Outcome(outcome);
+    let job = NewJob { id, name: "f".into(), stages, options, receiver: outcome, permit: None };
     driver.inputs.tell(CallerInput::Submit(Box::new(job)));
     receiver
 }
@@ -186,7 +187,7 @@ async fn an_executor_whose_worker_drains_ends_when_it_has_nothing_to_do_and_keep
     let (outcome, receiver) = tokio::sync::oneshot::channel();
     let stage = |id, parents: Vec<u64>, kind| NewStage {
         id: muster_dag::StageId(id),
-        code: StageCode::Function("f"),
+        code: StageCode::Function("f".into()),
         arguments: Arc::default(),
         tasks: 1,
         parents: parents.into_iter().map(muster_dag::StageId).collect(),
@@ -195,8 +196,14 @@ async fn an_executor_whose_worker_drains_ends_when_it_has_nothing_to_do_and_keep
     };
     let stages =
         vec![stage(1, Vec::new(), muster_dag::StageKind::Outputs), stage(2, vec![1], muster_dag::StageKind::Results)];
-    let job =
-        NewJob { id: muster_dag::JobId(2), name: "j", stages, options: JobOptions::default(), outcome, permit: None };
+    let job = NewJob {
+        id: muster_dag::JobId(2),
+        name: "j".into(),
+        stages,
+        options: JobOptions::default(),
+        receiver: JobReceiver::Outcome(outcome),
+        permit: None,
+    };
     driver.inputs.tell(CallerInput::Submit(Box::new(job)));
     let made = first.launch().await;
     driver.inputs.tell(CallerInput::ExecutorDraining(ExecutorId(1)));

@@ -8,10 +8,10 @@ use muster_proto::v1;
 use super::context::TaskContext;
 use super::merge::{Groups, Joins, Reductions};
 use super::output::{KeptOutput, OutputWriter, read_outputs};
-use crate::TaskError;
 use crate::function::RegisteredFunction;
 use crate::plan::{MergeRule, ParentStage, PlanSink, PlanSource, PlanStep, StagePlan};
 use crate::record::{DataRecord, RecordShape, put_varint, take_record};
+use crate::{TaskError, foreign};
 
 type Function = &'static RegisteredFunction;
 
@@ -20,6 +20,8 @@ type Function = &'static RegisteredFunction;
 pub(crate) enum StageWork {
     /// One call; its result goes to the caller.
     Function(Function),
+    /// One call of a function of another language, by the number of the value that it travels as.
+    Foreign(u64),
     /// A plan.
     Plan(Arc<RunnablePlan>),
 }
@@ -64,8 +66,12 @@ pub(crate) enum TaskProduct {
 }
 
 impl StageWork {
-    /// Finds what a stage needs of this program.
-    pub(crate) fn find(stage: &v1::TaskStage) -> Result<StageWork, TaskError> {
+    /// Finds what a stage needs of this program, which may have something that runs functions of
+    /// another language.
+    pub(crate) fn find(stage: &v1::TaskStage, has_foreign: bool) -> Result<StageWork, TaskError> {
+        if let Some(number) = foreign::number_of(&stage.function).filter(|_| has_foreign) {
+            return Ok(StageWork::Foreign(number));
+        }
         if stage.plan.is_empty() {
             return RegisteredFunction::find(&stage.function).map(StageWork::Function);
         }
@@ -78,6 +84,7 @@ impl StageWork {
     pub(crate) fn run(&self, context: &TaskContext, stage: u64, argument: &[u8]) -> Result<TaskProduct, TaskError> {
         match self {
             StageWork::Function(function) => function.run(context, argument).map(TaskProduct::Result),
+            StageWork::Foreign(number) => foreign::call(context, *number, argument).map(TaskProduct::Result),
             StageWork::Plan(plan) => plan.run(context, stage, argument),
         }
     }

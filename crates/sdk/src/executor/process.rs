@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_client::WorkerUid;
@@ -15,10 +16,12 @@ use super::link::{LinkEnd, follow};
 use super::outgoing::ExecutorOutgoing;
 use super::output::{ExecutorOutputs, OutputServer, serve_outputs};
 use super::state::SharedByThreads;
+use crate::Context;
+use crate::build_digest::{self, ExecutorBuild};
 use crate::error_text::error_text;
+use crate::foreign::ForeignRunner;
 use crate::listen::listen;
 use crate::outbox::LinkOutbox;
-use crate::{Context, build_digest};
 
 /// The variable with the address of the driver. A process that has it, and a number of an executor,
 /// is one.
@@ -44,7 +47,20 @@ pub(crate) fn is_executor() -> bool {
 /// Runs this process as an executor, if it is one. It returns when the driver wants nothing more.
 pub(crate) fn run_if_executor() -> Option<ExitCode> {
     let driver = is_executor().then(|| std::env::var(DRIVER_VARIABLE).unwrap_or_default())?;
-    let code = match serve(&driver) {
+    let digest = build_digest::of_this_program();
+    let build = digest.map(ExecutorBuild::of_digest).map_err(|error| format!("this program cannot be read: {error}"));
+    Some(ExitCode::from(exit_code(build.map_err(wrong).and_then(|build| serve(&driver, build, None)))))
+}
+
+/// Runs this process as an executor whose functions are run by another language. Returns its exit
+/// code.
+pub(crate) fn serve_foreign(build: ExecutorBuild, runner: Arc<dyn ForeignRunner>) -> u8 {
+    let driver = std::env::var(DRIVER_VARIABLE).map_err(|_| wrong(format!("{DRIVER_VARIABLE} is missing")));
+    exit_code(driver.and_then(|driver| serve(&driver, build, Some(runner))))
+}
+
+fn exit_code(served: Result<LinkEnd, ExecutorStartFailure>) -> u8 {
+    let code = match served {
         Ok(LinkEnd::Stopped) => 0,
         Ok(end @ (LinkEnd::Closed | LinkEnd::Broken(_))) => {
             say(&error_text(&end));
@@ -59,7 +75,7 @@ pub(crate) fn run_if_executor() -> Option<ExitCode> {
             error.code
         }
     };
-    Some(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    u8::try_from(code).unwrap_or(1)
 }
 
 /// Why an executor never got as far as a link.
@@ -68,29 +84,35 @@ struct ExecutorStartFailure {
     code: i32,
 }
 
-fn serve(driver: &str) -> Result<LinkEnd, ExecutorStartFailure> {
-    let wrong = |text: String| ExecutorStartFailure { text, code: 1 };
+fn wrong(text: String) -> ExecutorStartFailure {
+    ExecutorStartFailure { text, code: 1 }
+}
+
+fn serve(
+    driver: &str,
+    build: ExecutorBuild,
+    foreign: Option<Arc<dyn ForeignRunner>>,
+) -> Result<LinkEnd, ExecutorStartFailure> {
     let context = Context::from_env().map_err(|error| wrong(error_text(&error)))?;
     let executor = context.executor.ok_or_else(|| wrong("MUSTER_EXECUTOR_ID is missing".to_owned()))?;
     let token = Secret::new(std::env::var(TOKEN_VARIABLE).unwrap_or_default());
     let uid = std::env::var("MUSTER_WORKER_UID").unwrap_or_default();
     let uid: WorkerUid = uid.parse().map_err(|error| wrong(format!("MUSTER_WORKER_UID: {error}")))?;
-    let digest = build_digest::of_this_program()
-        .map_err(|error| wrong(format!("this program cannot be read: {}", error_text(&error))))?;
     let registration = v1::ExecutorRegistration {
         executor_id: executor.0,
         worker_uid: uid.to_bytes().to_vec().into(),
         rack: String::new(),
         profile_id: 0,
         cores: context.cores.max(1),
-        build_digest: digest.to_vec().into(),
+        build_digest: build.digest.to_vec().into(),
+        interpreter: build.interpreter.to_string(),
         token: token.expose().to_owned(),
         output_address: String::new(),
     };
     // One thread is enough: tasks have their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| wrong(error_text(&error)))?;
-    runtime.block_on(connect_and_follow(driver, registration, &context))
+    runtime.block_on(connect_and_follow(driver, registration, &context, foreign))
 }
 
 /// Where outputs go for which there is no room in memory.
@@ -104,6 +126,7 @@ async fn connect_and_follow(
     driver: &str,
     mut registration: v1::ExecutorRegistration,
     context: &Context,
+    foreign: Option<Arc<dyn ForeignRunner>>,
 ) -> Result<LinkEnd, ExecutorStartFailure> {
     let unreachable = |error: &dyn std::error::Error| ExecutorStartFailure {
         text: format!("the driver at {driver} cannot be reached: {}", error_text(error)),
@@ -134,7 +157,7 @@ async fn connect_and_follow(
     registration.output_address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     tokio::spawn(serve_outputs(listener, OutputServer::new(outputs.store.clone(), token)));
     let (outbox, stream) = LinkOutbox::<ExecutorOutgoing>::new();
-    let state = SharedByThreads::new(muster_types::ExecutorId(executor), outbox, outputs);
+    let state = SharedByThreads::new(muster_types::ExecutorId(executor), outbox, outputs, foreign);
     let cores = registration.cores;
     state.register(registration);
     let mut client = ExecutorLinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);

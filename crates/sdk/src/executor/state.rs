@@ -1,6 +1,7 @@
 //! What the threads of an executor share.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use super::plan_run::StageWork;
 use super::queue::{QueuedTask, RunningAttempt, TaskQueue};
 use crate::TaskError;
 use crate::broadcast::BroadcastCache;
+use crate::foreign::ForeignRunner;
 use crate::outbox::{LinkOutbox, MESSAGE_BYTES};
 
 /// Results that wait to be sent, or to be fetched. A thread with another one waits while there are
@@ -24,7 +26,6 @@ const HELD_RESULT_BYTES: usize = 16 << 20;
 pub(crate) const LARGEST_RESULT: usize = 1 << 30;
 
 /// What the threads of an executor share.
-#[derive(Debug)]
 pub(crate) struct SharedByThreads {
     executor: ExecutorId,
     pub(crate) queue: TaskQueue,
@@ -33,10 +34,18 @@ pub(crate) struct SharedByThreads {
     pub(crate) outputs: ExecutorOutputs,
     /// A result of more bytes is kept until it is fetched. The driver says how many.
     direct_result_bytes: AtomicU64,
+    /// What runs functions that are not this program's own.
+    pub(crate) foreign: Option<Arc<dyn ForeignRunner>>,
     stages: Mutex<HashMap<u64, Result<StageWork, TaskError>>>,
     kept: Mutex<HashMap<u64, Bytes>>,
     kept_bytes: AtomicUsize,
     commits: Mutex<HashMap<u64, SyncSender<bool>>>,
+}
+
+impl fmt::Debug for SharedByThreads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedByThreads").field("executor", &self.executor).finish_non_exhaustive()
+    }
 }
 
 impl SharedByThreads {
@@ -44,6 +53,7 @@ impl SharedByThreads {
         executor: ExecutorId,
         outbox: LinkOutbox<ExecutorOutgoing>,
         outputs: ExecutorOutputs,
+        foreign: Option<Arc<dyn ForeignRunner>>,
     ) -> Arc<SharedByThreads> {
         Arc::new(SharedByThreads {
             executor,
@@ -52,6 +62,7 @@ impl SharedByThreads {
             outbox,
             outputs,
             direct_result_bytes: AtomicU64::new(1 << 20),
+            foreign,
             stages: Mutex::default(),
             kept: Mutex::default(),
             kept_bytes: AtomicUsize::new(0),
@@ -116,7 +127,7 @@ impl SharedByThreads {
     fn queue_launches(&self, stages: Vec<v1::TaskStage>, launches: Vec<v1::TaskLaunch>) {
         let mut known = lock(&self.stages);
         for stage in stages {
-            known.insert(stage.stage, StageWork::find(&stage));
+            known.insert(stage.stage, StageWork::find(&stage, self.foreign.is_some()));
         }
         if launches.is_empty() {
             return;
@@ -140,6 +151,9 @@ impl SharedByThreads {
                 outgoing.end(ended(attempt, v1::task_ended::Kind::Killed));
             }
         });
+        if let Some(foreign) = &self.foreign {
+            attempts.iter().for_each(|attempt| foreign.kill(*attempt));
+        }
         for attempt in attempts {
             // Its function waits for a word that will not come.
             lock(&self.commits).remove(attempt);

@@ -31,6 +31,13 @@ pub(crate) fn start(state: &Arc<SharedByThreads>, cores: u32) -> io::Result<()> 
 }
 
 fn run_tasks(state: &Arc<SharedByThreads>) {
+    match &state.foreign {
+        Some(foreign) => foreign.enter_thread(&mut || run_until_closed(state)),
+        None => run_until_closed(state),
+    }
+}
+
+fn run_until_closed(state: &Arc<SharedByThreads>) {
     let mut before = None;
     while let Some((task, running)) = state.queue.next(before) {
         before = Some(task.attempt);

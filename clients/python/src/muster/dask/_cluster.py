@@ -23,14 +23,13 @@ from distributed.deploy.cluster import Cluster
 from distributed.diagnostics.plugin import UploadFile
 from distributed.protocol.pickle import dumps
 from distributed.security import Security
-from distributed.utils import get_ip
 
+from .._host import is_loopback, reachable_host
 from .._modules import ModuleSource, pack
 from .._operations import Operations
 from .._wire import Size, size
 from ..aio import AsyncClient
 from ..application import AsyncApplication
-from ..context import Context
 from ._adaptive import MusterAdaptive
 from ._fleet import Fleet
 
@@ -100,7 +99,7 @@ class MusterCluster(Cluster):
         loop: Any = None,
     ) -> None:
         self._muster = client if isinstance(client, Operations) else AsyncClient(client)
-        self._host = host or _reachable_host(self._muster.masters)
+        self._host = host or reachable_host(self._muster.masters)
         self.security = _security(security, self._host)
         self._cores, self._memory = cores, size(memory)
         self._nthreads = nthreads or cores
@@ -332,23 +331,10 @@ async def _have_workers_import(scheduler: Scheduler, archive: bytes) -> None:
     await scheduler.register_worker_plugin(comm=None, plugin=dumps(plugin), name="muster_modules", idempotent=False)
 
 
-def _reachable_host(masters: str) -> str:
-    """Where executors reach this process."""
-    told = Context.from_env().host
-    if told:
-        return told
-    host = masters.split(",")[0].rpartition(":")[0].strip("[]")
-    return "127.0.0.1" if _is_loopback(host) else str(get_ip(host))
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
 def _security(security: Security | bool | None, host: str) -> Security:
     if isinstance(security, Security):
         return security
-    if security is False or (security is None and _is_loopback(host)):
+    if security is False or (security is None and is_loopback(host)):
         return Security()
     try:
         return Security.temporary()
