@@ -168,6 +168,6 @@ def test_after_a_shutdown_nothing_is_taken(shared: LocalCluster) -> None:
     running, waiting = executor.submit(functions.slowly, 3), [executor.submit(functions.sleeps, 3600) for _ in range(3)]
     assert running.result() == 9
     executor.shutdown(cancel_futures=True)
-    assert all(isinstance(future.exception(), muster.MusterError) for future in waiting)
+    assert all(future.cancelled() for future in waiting)
     with pytest.raises(RuntimeError, match="after shutdown"):
         executor.submit(abs, -1)

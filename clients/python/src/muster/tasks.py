@@ -180,9 +180,12 @@ class MusterExecutor(Executor):
         """
         with self._lock:
             self._is_shut_down = True
-            jobs = list(self._jobs) if cancel_futures else []
-        for job in jobs:
-            self._tasks.cancel(job, "its executor was shut down")
+            jobs = dict(self._jobs) if cancel_futures else {}
+        for job, waiting in jobs.items():
+            if isinstance(waiting, _Single):
+                waiting.future.cancel()
+            else:
+                self._tasks.cancel(job, "its executor was shut down")
         if wait:
             self._end()
         else:
