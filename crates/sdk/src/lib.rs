@@ -70,7 +70,7 @@ pub use dataset::Dataset;
 #[cfg(feature = "tasks")]
 pub use driver::{ArgumentError, JobOptions, StartError};
 #[cfg(feature = "tasks")]
-pub use executor::TaskContext;
+pub use executor::{TaskContext, run_if_executor};
 #[cfg(feature = "tasks")]
 pub use function::{TaskError, TaskFunction};
 #[cfg(feature = "tasks")]

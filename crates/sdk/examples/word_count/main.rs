@@ -48,6 +48,10 @@ async fn run(tasks: &Tasks, options: &Options) -> Result<Vec<(String, u64)>, Box
 }
 
 fn main() -> ExitCode {
+    // An executor has no command line.
+    if let Some(code) = muster_sdk::run_if_executor() {
+        return code;
+    }
     let options = match options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {

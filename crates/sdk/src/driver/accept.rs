@@ -122,7 +122,8 @@ impl LinkAcceptor {
         let _ = self.inputs.send(ExecutorLinkInput::Broken(executor, link)).await;
     }
 
-    /// Checks who wants to register. With what the scheduler is told comes the address of its outputs.
+    /// Checks who wants to register: what the scheduler is told of it, and the address of its
+    /// outputs.
     fn check(&self, message: Option<Up>) -> Result<(ExecutorSpec, Arc<str>), RegistrationRefusal> {
         let Some(Up::Registration(registration)) = message else {
             return Err(RegistrationRefusal::Wrong("an executor says who it is first of all"));

@@ -16,7 +16,6 @@ pub(crate) use link::follow;
 #[cfg(test)]
 pub(crate) use outgoing::ExecutorOutgoing;
 pub(crate) use output::ExecutorOutputs;
-pub(crate) use process::{
-    DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, is_executor, run_if_executor, serve_foreign,
-};
+pub use process::run_if_executor;
+pub(crate) use process::{DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, is_executor, serve_foreign};
 pub(crate) use state::SharedByThreads;

@@ -44,8 +44,10 @@ pub(crate) fn is_executor() -> bool {
     std::env::var_os(DRIVER_VARIABLE).is_some() && std::env::var_os("MUSTER_EXECUTOR_ID").is_some()
 }
 
-/// Runs this process as an executor, if it is one. It returns when the driver wants nothing more.
-pub(crate) fn run_if_executor() -> Option<ExitCode> {
+/// Runs this process as an executor, if it is one, and returns its exit code when the driver wants
+/// nothing more. [`run`](crate::run) begins with it. A program that reads its command line before
+/// that calls it first of all, because executors are started without arguments.
+pub fn run_if_executor() -> Option<ExitCode> {
     let driver = is_executor().then(|| std::env::var(DRIVER_VARIABLE).unwrap_or_default())?;
     let digest = build_digest::of_this_program();
     let build = digest.map(ExecutorBuild::of_digest).map_err(|error| format!("this program cannot be read: {error}"));
