@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use super::accept::LinkAcceptor;
@@ -22,7 +21,7 @@ use super::cluster::{self, ClusterControl};
 use super::{CallerInput, CallerInputs, DriverLoop, binary};
 use crate::build_digest::{self, ExecutorBuild, hex};
 use crate::executor::{DRIVER_VARIABLE, ExecutorOutputs, LARGEST_MESSAGE, SharedByThreads, TOKEN_VARIABLE, follow};
-use crate::listen::listen;
+use crate::listen::{connections, listen};
 use crate::outbox::LinkOutbox;
 use crate::{Application, Context, ContextError, OutputCompression, TaskEvent, TasksOptions};
 
@@ -249,12 +248,11 @@ fn start_registered(
     let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .add_service(service);
     let serving = async move {
         // An error ends the executors' streams, which is what is noticed.
-        let _ = server.serve_with_incoming(TcpListenerStream::new(links)).await;
+        let _ = server.serve_with_incoming(connections(links)).await;
     };
     let servers = vec![tokio::spawn(serving)];
     let session = tokio::spawn(cluster::follow(session, inputs.clone()));

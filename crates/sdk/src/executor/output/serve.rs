@@ -9,11 +9,12 @@ use muster_types::Secret;
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::store::{KeptOutput, OutputStore};
+use crate::listen::connections;
 use crate::outbox::MESSAGE_BYTES;
 
 /// Messages of one reader that wait for its connection.
@@ -37,11 +38,10 @@ impl OutputServer {
 /// Serves outputs until the runtime ends.
 pub(crate) async fn serve_outputs(listener: TcpListener, outputs: OutputServer) {
     let server = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .add_service(OutputServiceServer::new(outputs));
     // An error ends the streams of the readers, which is what is noticed.
-    let _ = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
+    let _ = server.serve_with_incoming(connections(listener)).await;
 }
 
 #[tonic::async_trait]
