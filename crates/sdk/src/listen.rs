@@ -16,8 +16,8 @@ pub(crate) async fn listen(host: &str) -> io::Result<TcpListener> {
 }
 
 /// The connections of a listener. Messages are small and waited for: without the option, the
-/// kernel holds one back until the one before is acknowledged, which takes the other side 40 ms. The
-/// option of a server's builder counts only where the server listens by itself.
+/// kernel holds one back until the one before is acknowledged, which takes the other side 40 ms.
+/// The option of a server's builder counts only where the server listens by itself.
 pub(crate) fn connections(listener: TcpListener) -> TcpIncoming {
     TcpIncoming::from(listener).with_nodelay(Some(true))
 }

@@ -291,7 +291,8 @@ async fn an_owner_without_a_user_on_one_worker_runs_on_another() {
 struct WorkerOutsideTmp {
     state: std::path::PathBuf,
     cluster: Cluster,
-    _daemon: Daemon,
+    /// `None` while it is dropped: an agent would replace the runner that is stopped.
+    agent: Option<Daemon>,
     _folder: tempfile::TempDir,
 }
 
@@ -310,12 +311,13 @@ impl WorkerOutsideTmp {
         // What a test of TLS gives lies in `/tmp`, where programs look for it.
         let daemon = Daemon::start(command, &cluster.dir().join("w1.log"));
         cluster.wait_for_worker("w1", "its registration", |worker| worker.capabilities.is_some()).await;
-        Some(WorkerOutsideTmp { state, cluster, _daemon: daemon, _folder: folder })
+        Some(WorkerOutsideTmp { state, cluster, agent: Some(daemon), _folder: folder })
     }
 }
 
 impl Drop for WorkerOutsideTmp {
     fn drop(&mut self) {
+        drop(self.agent.take());
         let mut stop = Command::new(self.cluster.binaries().path("muster-worker"));
         let _ = stop.arg("stop").arg("--state-dir").arg(&self.state).output();
     }

@@ -345,7 +345,7 @@ def _security(security: Security | bool | None, host: str) -> Security:
 def _config_of_workers(security: Security) -> str:
     """Dask's configuration of this process, with what a worker needs for TLS."""
     tls = security.get_tls_config_for_role("worker")
-    config: dict[str, Any] = dict(dask.config.global_config)
+    own: dict[str, Any] = {}
     if tls["cert"] is not None:
         own = {
             "distributed.comm.require-encryption": True,
@@ -353,9 +353,9 @@ def _config_of_workers(security: Security) -> str:
             "distributed.comm.tls.worker.cert": tls["cert"],
             "distributed.comm.tls.worker.key": tls["key"],
         }
-        with dask.config.set(own):
-            config = dict(dask.config.config)
-    return str(dask.config.serialize(config))
+    # What is set is taken back in place, in all copies that are not deep.
+    with dask.config.set(own):
+        return str(dask.config.serialize(dict(dask.config.config)))
 
 
 @atexit.register
