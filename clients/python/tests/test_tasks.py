@@ -89,7 +89,9 @@ def test_a_future_is_cancelled_while_it_runs(executor: MusterExecutor, tmp_path:
     began, ended = tmp_path / "began", tmp_path / "ended"
     future = executor.submit(functions.waits_for_ever, str(began), str(ended))
     eventually("it runs", began.exists)
-    assert future.cancel() and future.cancelled()
+    assert future.cancel() and future.cancelled() and future.cancel()
+    # Whoever waits for several is told.
+    assert list(concurrent.futures.as_completed([future], timeout=BOUND_SECONDS)) == [future]
     eventually("its function is ended", ended.exists)
     assert ended.read_text() == "TaskKilled"
     # The executor serves others, with nothing of that left.

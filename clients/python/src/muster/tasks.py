@@ -12,7 +12,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
 from types import TracebackType
 from typing import Any, TypeVar, Union
 
@@ -269,8 +269,11 @@ class _TaskFuture(Future[T]):
         was_cancelled = self.cancelled()
         if not super().cancel():
             return False
-        if not was_cancelled and self.cancels is not None:
-            self.cancels()
+        if not was_cancelled:
+            # Nothing takes it up later, which is when those are told who wait for several.
+            self.set_running_or_notify_cancel()
+            if self.cancels is not None:
+                self.cancels()
         return True
 
 
@@ -365,18 +368,20 @@ def _error_of(kind: str, message: str) -> Exception:
 
 
 def _complete(future: Future[Any], data: bytes) -> None:
-    if not future.set_running_or_notify_cancel():
+    if future.done():
         return
     try:
         value = load_result(data)
     except BaseException as error:
-        future.set_exception(error)
+        _fail(future, error)
     else:
-        future.set_result(value)
+        # It may be cancelled until the last moment.
+        with contextlib.suppress(InvalidStateError):
+            future.set_result(value)
 
 
-def _fail(future: Future[Any], error: Exception) -> None:
-    if not future.done() and future.set_running_or_notify_cancel():
+def _fail(future: Future[Any], error: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):
         future.set_exception(error)
 
 
