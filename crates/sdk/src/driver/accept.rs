@@ -38,20 +38,10 @@ pub(crate) enum ExecutorLinkInput {
         /// Where its work goes.
         outbox: LinkOutbox<DriverOutgoing>,
     },
-    /// One can never be taken, as it says.
-    Unfit(Arc<str>),
     /// It has said something.
     Message(ExecutorId, u64, Up),
     /// Its stream has ended.
     Broken(ExecutorId, u64),
-}
-
-/// Why an executor is not taken, as the executor is told.
-enum RegistrationRefusal {
-    /// What it says of itself is wrong.
-    Wrong(&'static str),
-    /// It is not made to run with this driver.
-    Unfit(String),
 }
 
 /// Takes links, and hands on what they say.
@@ -90,24 +80,15 @@ impl LinkAcceptor {
         let checked = match first {
             Ok(Some(Ok(request))) => self.check(request.message),
             Ok(Some(Err(_)) | None) => return outbox.close(),
-            Err(_) => Err(RegistrationRefusal::Wrong("an executor says who it is at once")),
+            Err(_) => Err("an executor says who it is at once".to_owned()),
         };
-        let spec = match checked {
-            Ok(spec) => spec,
-            Err(refusal) => {
-                let message = match refusal {
-                    RegistrationRefusal::Wrong(message) => message.to_owned(),
-                    RegistrationRefusal::Unfit(message) => {
-                        // An error means that the driver ends.
-                        let _ = self.inputs.send(ExecutorLinkInput::Unfit(message.as_str().into())).await;
-                        message
-                    }
-                };
+        let (spec, output_address) = match checked {
+            Ok(checked) => checked,
+            Err(message) => {
                 outbox.add(|outgoing| outgoing.first.push_back(Down::Refused(v1::ExecutorRefused { message })));
                 return outbox.close();
             }
         };
-        let (spec, output_address) = spec;
         let executor = spec.executor;
         // An error of the channel means that the driver ends.
         if self.inputs.send(ExecutorLinkInput::Register { link, spec, output_address, outbox }).await.is_err() {
@@ -123,31 +104,27 @@ impl LinkAcceptor {
     }
 
     /// Checks who wants to register: what the scheduler is told of it, and the address of its
-    /// outputs.
-    fn check(&self, message: Option<Up>) -> Result<(ExecutorSpec, Arc<str>), RegistrationRefusal> {
+    /// outputs. The error is the sentence for the executor.
+    fn check(&self, message: Option<Up>) -> Result<(ExecutorSpec, Arc<str>), String> {
         let Some(Up::Registration(registration)) = message else {
-            return Err(RegistrationRefusal::Wrong("an executor says who it is first of all"));
+            return Err("an executor says who it is first of all".to_owned());
         };
         let same_token = registration.token.as_bytes().ct_eq(self.token.expose().as_bytes());
         if !bool::from(same_token) {
-            return Err(RegistrationRefusal::Wrong("its token is not that of this application"));
+            return Err("its token is not that of this application".to_owned());
         }
         let ExecutorBuild { digest, interpreter } = &self.build;
         if registration.interpreter != **interpreter {
             let named = |name: &str| if name.is_empty() { "no interpreter".to_owned() } else { name.to_owned() };
             let (own, other) = (named(interpreter), named(&registration.interpreter));
-            return Err(RegistrationRefusal::Unfit(format!(
-                "the driver runs {own}, and the executor {other}: they must be the same"
-            )));
+            return Err(format!("the driver runs {own}, and the executor {other}: they must be the same"));
         }
         if registration.build_digest != digest[..] {
             let (own, other) = (hex(digest), hex(&registration.build_digest));
-            return Err(RegistrationRefusal::Unfit(format!(
-                "it is another build: the driver is {own}, the executor {other}"
-            )));
+            return Err(format!("it is another build: the driver is {own}, the executor {other}"));
         }
         let worker = WorkerUid::from_slice(&registration.worker_uid);
-        let worker = worker.ok_or(RegistrationRefusal::Wrong("the uid of its worker has not 16 bytes"))?;
+        let worker = worker.ok_or_else(|| "the uid of its worker has not 16 bytes".to_owned())?;
         let spec = ExecutorSpec {
             executor: ExecutorId(registration.executor_id),
             worker,

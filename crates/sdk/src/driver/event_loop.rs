@@ -20,6 +20,7 @@ use v1::task_ended::Kind;
 
 use super::accept::ExecutorLinkInput;
 use super::cluster::ClusterControl;
+use super::failed_starts::FailedStarts;
 use super::failure::failed_job;
 use super::fetch::{FetchProgress, ResultFetches};
 use super::locations::output_locations;
@@ -32,8 +33,6 @@ use crate::outbox::{LinkOutbox, MESSAGE_BYTES};
 
 /// Inputs that are handled before what they cause is sent.
 const BATCH: usize = 64;
-/// So many executors that end before they are linked, one after the other, are no accident.
-const MOST_FAILED_STARTS: u32 = 3;
 /// Between two events about how far a job is.
 const PROGRESS: Duration = Duration::from_millis(100);
 
@@ -90,10 +89,7 @@ pub(crate) struct DriverLoop {
     cluster: Option<ClusterControl>,
     events: broadcast::Sender<TaskEvent>,
     progress_sent: Instant,
-    /// Executors in a row that have ended by themselves before they were linked.
-    failed_starts: u32,
-    /// Executors that were linked, and of whose end the master has not told.
-    started: BTreeSet<ExecutorId>,
+    failed_starts: FailedStarts,
     /// Where this loop is told things by what it has started itself.
     own_inputs: mpsc::WeakUnboundedSender<CallerInput>,
     /// Why nothing can run any more.
@@ -126,8 +122,7 @@ impl DriverLoop {
             cluster,
             events,
             progress_sent: Instant::now(),
-            failed_starts: 0,
-            started: BTreeSet::new(),
+            failed_starts: FailedStarts::default(),
             own_inputs,
             ended: None,
             is_stopping: false,
@@ -203,7 +198,8 @@ impl DriverLoop {
             CallerInput::ExecutorsPending(missing, reason) => {
                 self.event(TaskEvent::ExecutorsPending { missing, reason });
             }
-            CallerInput::Ended(reason) => self.end_all(&reason),
+            CallerInput::StartsFailed(_) if !self.links.is_empty() => {}
+            CallerInput::StartsFailed(reason) | CallerInput::Ended(reason) => self.end_all(&reason),
             CallerInput::Stop(stopped) => {
                 self.end_all(&"the driver was stopped".into());
                 self.is_stopping = true;
@@ -259,18 +255,20 @@ impl DriverLoop {
     }
 
     fn lose(&mut self, executor: ExecutorId, loss: ExecutorLoss) {
-        if let (ExecutorLoss::Exited { code }, false) = (&loss, self.started.remove(&executor)) {
-            self.failed_starts += 1;
-            let words = self.cluster.as_ref().map(|cluster| cluster.last_words(executor.0));
-            if let (MOST_FAILED_STARTS.., Some(words), None) = (self.failed_starts, words, &self.ended) {
-                let reason = format!("executors end before they are ready: executor {executor} with exit code {code}");
-                self.end_with_words(reason, words);
-            }
+        // Where one works, another that cannot start is its worker's fault.
+        if let Some(code) = self.failed_starts.ended(executor, &loss)
+            && self.links.is_empty()
+            && self.ended.is_none()
+            && let Some(cluster) = &self.cluster
+        {
+            let reason = format!("executors end before they are ready: executor {executor} with exit code {code}");
+            self.end_with_words(reason, cluster.last_words(executor.0));
         }
         self.give(SchedulerInput::ExecutorLost(executor, loss));
     }
 
-    /// Ends all jobs, once it is known what the executor has said.
+    /// Ends all jobs once it is known what the executor has said, unless another one is linked by
+    /// then.
     fn end_with_words(&mut self, reason: String, words: impl Future<Output = String> + Send + 'static) {
         let Some(own) = self.own_inputs.upgrade() else { return };
         tokio::spawn(async move {
@@ -280,16 +278,16 @@ impl DriverLoop {
                 words => format!("{reason}\nthe executor's last words:\n{words}"),
             };
             // An error means that the driver has ended.
-            let _ = own.send(CallerInput::Ended(reason.into()));
+            let _ = own.send(CallerInput::StartsFailed(reason.into()));
         });
     }
 
     /// Those of which the master knows nothing any more have ended, and how is not known.
     fn lose_all_but(&mut self, alive: &[v1::Executor]) {
-        let alive: BTreeSet<u32> = alive.iter().map(|executor| executor.executor_id).collect();
-        let gone: Vec<ExecutorId> = self.links.keys().filter(|id| !alive.contains(&id.0)).copied().collect();
+        let alive: BTreeSet<ExecutorId> = alive.iter().map(|executor| ExecutorId(executor.executor_id)).collect();
+        self.failed_starts.keep(&alive);
+        let gone: Vec<ExecutorId> = self.links.keys().filter(|id| !alive.contains(id)).copied().collect();
         for executor in gone {
-            self.started.remove(&executor);
             self.give(SchedulerInput::ExecutorLost(executor, ExecutorLoss::ProcessLost));
         }
     }
@@ -308,9 +306,6 @@ impl DriverLoop {
                 self.registering = Some(RegisteringLink { link, cores: spec.cores, output_address, outbox });
                 self.give(SchedulerInput::RegisterExecutor(spec));
             }
-            // Where none fits, none will: they are all of one command.
-            ExecutorLinkInput::Unfit(reason) if self.links.is_empty() => self.end_all(&reason),
-            ExecutorLinkInput::Unfit(_) => {}
             ExecutorLinkInput::Message(executor, link, message) => {
                 if self.links.get(&executor).is_some_and(|known| known.link == link) {
                     self.hear_executor(executor, message);
@@ -602,8 +597,7 @@ impl DriverLoop {
 
     fn accept(&mut self, executor: ExecutorId) {
         let Some(RegisteringLink { link, cores, output_address, outbox }) = self.registering.take() else { return };
-        self.failed_starts = 0;
-        self.started.insert(executor);
+        self.failed_starts.linked(executor);
         let terms = self.terms;
         outbox.add(|outgoing| outgoing.first.push_back(Down::Registered(terms)));
         let (stages, output_epochs, fetches) = Default::default();

@@ -6,6 +6,7 @@ mod binary;
 mod callers;
 mod cluster;
 mod event_loop;
+mod failed_starts;
 mod failure;
 mod fetch;
 mod locations;
@@ -130,6 +131,8 @@ pub(crate) enum CallerInput {
     ExecutorsAlive(Vec<v1::Executor>),
     /// A target is not met.
     ExecutorsPending(u32, String),
+    /// Executors end before they are linked, for this reason.
+    StartsFailed(Arc<str>),
     /// Nothing can run any more.
     Ended(Arc<str>),
     /// Have all executors end, and those that come later.
