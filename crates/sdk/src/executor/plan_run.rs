@@ -127,7 +127,7 @@ impl RunnablePlan {
             RunnableSink::Keep { readers, combine } => {
                 let store = &context.state.outputs.store;
                 let combine = combine.map(|function| Box::new(combining(context, function)) as Box<_>);
-                TaskSink::Keep(Box::new(OutputWriter::new(store, stage, readers, combine)))
+                TaskSink::Keep(Box::new(OutputWriter::new(store, (stage, context.attempt()), readers, combine)))
             }
         };
         let mut pipeline = RecordPipeline { context, steps: &self.steps, sink };

@@ -45,9 +45,9 @@ impl BlockHeader {
         BlockHeader { codec: block.codec(), plain_bytes: block.plain_bytes, checksum: block.checksum }
     }
 
-    pub(super) fn with_data(self, partition: u32, data: Bytes) -> v1::OutputBlock {
+    pub(super) fn with_data(self, partition: u32, task_attempt: u64, data: Bytes) -> v1::OutputBlock {
         let BlockHeader { codec, plain_bytes, checksum } = self;
-        v1::OutputBlock { partition, codec: codec.into(), plain_bytes, checksum, data }
+        v1::OutputBlock { partition, codec: codec.into(), plain_bytes, checksum, data, task_attempt }
     }
 
     pub(super) fn check(&self, data: &[u8]) -> Result<(), BlockError> {

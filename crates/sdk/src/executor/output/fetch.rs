@@ -93,12 +93,17 @@ impl OutputReader {
         channels.insert(address.to_owned(), channel.clone());
         Ok(channel)
     }
+
+    /// Drops the connection to a keeper that is gone.
+    fn forget(&self, address: &str) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+    }
 }
 
 /// What a task hears of its fetches.
 enum FetchedMessage {
     Blocks(Vec<v1::OutputBlock>, OwnedSemaphorePermit),
-    Failed(UnreadOutput, String),
+    Failed(TaskError),
 }
 
 /// Takes a record of the task of a partition.
@@ -163,7 +168,7 @@ pub(crate) fn read_outputs(
                 }
                 drop(memory);
             }
-            Ok(Some(FetchedMessage::Failed(output, message))) => return Err(TaskError::unread(output, message)),
+            Ok(Some(FetchedMessage::Failed(error))) => return Err(error),
             Ok(None) => return Ok(()),
             Err(_) => {}
         }
@@ -224,6 +229,8 @@ fn read_own(
 #[derive(Debug, Default)]
 struct WantedBlocks {
     read: u32,
+    /// The attempt that made them.
+    attempt: u64,
     /// Whether a block of it was wrong once.
     was_wrong: bool,
 }
@@ -236,6 +243,8 @@ enum StreamEnd {
     Wrong,
     /// An output cannot be read there.
     Output(u32, String),
+    /// An output is of another attempt than what was read of it.
+    Changed(u32),
     /// Nobody waits for it any more.
     Unwanted,
 }
@@ -265,32 +274,44 @@ impl KeeperFetch {
             if self.left() != before {
                 breaks = PAUSES.iter();
             }
-            let failed = match ended {
+            let broken = match ended {
                 Ok(()) if self.wanted.is_empty() => return,
-                Ok(()) => Err("it ended before all was read".to_owned()),
-                Err(StreamEnd::Broken(message)) => Err(message),
+                Ok(()) => "it ended before all was read".to_owned(),
+                Err(StreamEnd::Broken(message)) => message,
                 Err(StreamEnd::Wrong) => continue,
-                Err(StreamEnd::Output(partition, message)) => Ok((partition, message)),
+                Err(StreamEnd::Output(partition, message)) => return self.fail(self.unread(partition, message)).await,
+                Err(StreamEnd::Changed(partition)) => return self.fail(self.changed(partition)).await,
                 Err(StreamEnd::Unwanted) => return,
             };
-            let (partition, unreachable, message) = match failed {
-                Ok((partition, message)) => (partition, false, message),
-                Err(message) => match breaks.next() {
-                    Some(pause) => {
-                        sleep(*pause).await;
-                        continue;
-                    }
-                    None => {
-                        let partition = self.wanted.keys().next().copied().unwrap_or(0);
-                        (partition, true, format!("executor {} at {}: {message}", self.executor, self.address))
-                    }
-                },
-            };
-            let output = UnreadOutput { stage: self.stage, partition, executor: self.executor, unreachable };
-            // An error means that nobody waits for it any more.
-            let _ = self.sender.send(FetchedMessage::Failed(output, message)).await;
-            return;
+            let Some(pause) = breaks.next() else { return self.give_up(&broken).await };
+            sleep(*pause).await;
         }
+    }
+
+    /// Nothing can be read from the keeper.
+    async fn give_up(&self, cause: &str) {
+        self.shared.forget(&self.address);
+        let partition = self.wanted.keys().next().copied().unwrap_or(0);
+        let message = format!("executor {} at {}: {cause}", self.executor, self.address);
+        let output = UnreadOutput { unreachable: true, ..self.output(partition) };
+        self.fail(TaskError::unread(output, message)).await;
+    }
+
+    fn unread(&self, partition: u32, message: String) -> TaskError {
+        TaskError::unread(self.output(partition), message)
+    }
+
+    fn changed(&self, partition: u32) -> TaskError {
+        TaskError::new(format_args!("the output of task {partition} of stage {} was made anew meanwhile", self.stage))
+    }
+
+    fn output(&self, partition: u32) -> UnreadOutput {
+        UnreadOutput { stage: self.stage, partition, executor: self.executor, unreachable: false }
+    }
+
+    async fn fail(&self, error: TaskError) {
+        // An error means that nobody waits for it any more.
+        let _ = self.sender.send(FetchedMessage::Failed(error)).await;
     }
 
     /// What is left, to see whether there was any progress.
@@ -308,7 +329,11 @@ impl KeeperFetch {
             stage: self.stage,
             reader: self.reader,
             outputs: outputs
-                .map(|(partition, wanted)| v1::WantedOutput { partition: *partition, blocks_read: wanted.read })
+                .map(|(partition, wanted)| v1::WantedOutput {
+                    partition: *partition,
+                    blocks_read: wanted.read,
+                    task_attempt: wanted.attempt,
+                })
                 .collect(),
         };
         let late = |_| broken(Status::new(Code::DeadlineExceeded, "it sends nothing"));
@@ -329,6 +354,7 @@ impl KeeperFetch {
             match BlockHeader::of(&block).check(&block.data) {
                 Ok(()) => {
                     wanted.read += 1;
+                    wanted.attempt = block.task_attempt;
                     sound.push(block);
                 }
                 Err(error) if wanted.was_wrong => {
@@ -355,6 +381,9 @@ impl KeeperFetch {
             return Err(end);
         }
         for end in message.ends {
+            if end.changed {
+                return Err(StreamEnd::Changed(end.partition));
+            }
             if end.missing {
                 return Err(StreamEnd::Output(end.partition, "it is not kept there".to_owned()));
             }

@@ -21,6 +21,8 @@ use crate::outbox::MESSAGE_BYTES;
 const WAITING_MESSAGES: usize = 1;
 /// The most outputs that one request may name: as many as a stage may have tasks.
 const MOST_OUTPUTS: usize = 1_000_000;
+/// The largest request: each output takes 24 bytes at most.
+const LARGEST_REQUEST: usize = 32 << 20;
 
 /// Answers readers.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl OutputServer {
 pub(crate) async fn serve_outputs(listener: TcpListener, outputs: OutputServer) {
     let server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .add_service(OutputServiceServer::new(outputs));
+        .add_service(OutputServiceServer::new(outputs).max_decoding_message_size(LARGEST_REQUEST));
     // An error ends the streams of the readers, which is what is noticed.
     let _ = server.serve_with_incoming(connections(listener)).await;
 }
@@ -83,9 +85,10 @@ async fn send_outputs(
     let mut next = NextMessage::default();
     for wanted in request.outputs {
         let partition = wanted.partition;
-        let (mut missing, mut failure) = (false, String::new());
+        let (mut missing, mut changed, mut failure) = (false, false, String::new());
         match store.get(request.stage, partition) {
             None => missing = true,
+            Some(output) if wanted.blocks_read > 0 && wanted.task_attempt != output.attempt() => changed = true,
             Some(output) => {
                 let mut number = wanted.blocks_read as usize;
                 while number < output.blocks(request.reader) {
@@ -110,7 +113,7 @@ async fn send_outputs(
             }
         }
         next.bytes += failure.len() + 16;
-        next.message.ends.push(v1::OutputEnd { partition, missing, failure });
+        next.message.ends.push(v1::OutputEnd { partition, missing, failure, changed });
     }
     // An error means that the reader is gone.
     let _ = sender.send(Ok(next.message)).await;
@@ -122,6 +125,7 @@ async fn read_block(
     number: usize,
     partition: u32,
 ) -> std::io::Result<Option<v1::OutputBlock>> {
+    let attempt = output.attempt();
     let read = if output.is_on_disk() {
         // What waits for a disk keeps nothing else waiting.
         let output = output.clone();
@@ -130,5 +134,5 @@ async fn read_block(
     } else {
         output.read(reader, number)?
     };
-    Ok(read.map(|(header, data)| header.with_data(partition, data)))
+    Ok(read.map(|(header, data)| header.with_data(partition, attempt, data)))
 }

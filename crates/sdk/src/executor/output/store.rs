@@ -42,6 +42,8 @@ struct KeptStage {
 /// What one task has made.
 #[derive(Debug)]
 pub(crate) struct KeptOutput {
+    /// The attempt that has made it. Another one of the same task may make other blocks.
+    attempt: u64,
     /// Blocks by reader.
     readers: Vec<Vec<KeptBlock>>,
     file: Option<Arc<ScratchFile>>,
@@ -84,10 +86,10 @@ impl OutputStore {
         self.codec.store(codec.into(), Ordering::Relaxed);
     }
 
-    /// Begins an output for so many readers.
-    pub(super) fn begin(&self, readers: u32) -> KeptOutput {
+    /// Begins the output of an attempt for so many readers.
+    pub(super) fn begin(&self, attempt: u64, readers: u32) -> KeptOutput {
         let readers = std::iter::repeat_with(Vec::new).take(readers as usize).collect();
-        KeptOutput { readers, file: None, memory: self.memory.clone(), in_memory: 0 }
+        KeptOutput { attempt, readers, file: None, memory: self.memory.clone(), in_memory: 0 }
     }
 
     /// Adds a block to an output that is being made: in memory, or in the stage's file when that is
@@ -159,6 +161,10 @@ impl OutputStore {
 }
 
 impl KeptOutput {
+    pub(super) fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
     /// How many blocks there are for a reader.
     pub(super) fn blocks(&self, reader: u32) -> usize {
         self.readers.get(reader as usize).map_or(0, Vec::len)
@@ -199,7 +205,7 @@ mod tests {
         let store = OutputStore::new(folder.path().join("outputs"));
         store.configure(1500, Codec::None);
         let plain = vec![7; 1000];
-        let mut output = store.begin(2);
+        let mut output = store.begin(5, 2);
         store.add_block(3, &mut output, 0, &plain).unwrap();
         assert!(!output.is_on_disk() && !folder.path().join("outputs").exists());
         store.add_block(3, &mut output, 1, &plain).unwrap();
@@ -232,7 +238,7 @@ mod tests {
         let folder = tempfile::NamedTempFile::new().unwrap();
         let store = OutputStore::new(folder.path().join("outputs"));
         store.configure(0, Codec::Lz4);
-        let error = store.add_block(1, &mut store.begin(1), 0, b"abc").unwrap_err();
+        let error = store.add_block(1, &mut store.begin(5, 1), 0, b"abc").unwrap_err();
         assert!(error.to_string().starts_with("its output cannot be kept in "), "{error}");
         assert!(!error.is_for_ever(), "another executor may have room");
     }

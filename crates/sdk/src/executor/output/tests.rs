@@ -15,7 +15,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use super::{ExecutorOutputs, OutputServer, OutputWriter, read_outputs, serve_outputs};
+use super::{ExecutorOutputs, OutputServer, OutputStore, OutputWriter, read_outputs, serve_outputs};
 use crate::TaskError;
 use crate::function::UnreadOutput;
 use crate::plan::ParentStage;
@@ -32,13 +32,17 @@ fn outputs(executor: u32, token: &str) -> ExecutorOutputs {
 
 /// Makes the output of a task: each key with the number of the task in some thousand bytes.
 fn make(outputs: &ExecutorOutputs, partition: u32) {
-    let mut writer = OutputWriter::new(&outputs.store, STAGE, READERS, None);
+    make_by(&outputs.store, 5, partition);
+}
+
+fn make_by(store: &OutputStore, attempt: u64, partition: u32) {
+    let mut writer = OutputWriter::new(store, (STAGE, attempt), READERS, None);
     for key in 0..KEYS {
         let bytes = [key.to_be_bytes().as_slice(), &partition.to_be_bytes().repeat(5000)].concat();
         writer.add(DataRecord { bytes: &bytes, key_length: Some(4) }).unwrap();
     }
     let output = writer.finish().unwrap();
-    outputs.store.insert(STAGE, partition, output);
+    store.insert(STAGE, partition, output);
 }
 
 async fn port() -> (TcpListener, String) {
@@ -132,11 +136,14 @@ enum PlayedFault {
     ChangedByte,
     /// The stream breaks behind the first message.
     Break,
+    /// So it does, and then another attempt has made all outputs again.
+    MadeAnew,
 }
 
 /// A keeper that answers as another one does, but for faults.
 struct FaultyKeeper {
     honest: OutputServer,
+    store: Arc<OutputStore>,
     fault: PlayedFault,
     /// Requests that are still answered with it.
     left: AtomicU64,
@@ -151,7 +158,7 @@ impl OutputService for FaultyKeeper {
         let less = |left: u64| left.checked_sub(1);
         let is_faulty = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok();
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
-        let fault = self.fault;
+        let (fault, store) = (self.fault, self.store.clone());
         tokio::spawn(async move {
             while let Some(message) = honest.next().await {
                 let mut message = message.unwrap();
@@ -162,7 +169,10 @@ impl OutputService for FaultyKeeper {
                     block.data = data.into();
                 }
                 let _ = sender.send(Ok(message)).await;
-                if is_faulty && fault == PlayedFault::Break {
+                if is_faulty && fault == PlayedFault::MadeAnew {
+                    (0..8).for_each(|partition| make_by(&store, 6, partition));
+                }
+                if is_faulty && fault != PlayedFault::ChangedByte {
                     let _ = sender.send(Err(Status::unavailable("a fault"))).await;
                     return;
                 }
@@ -179,7 +189,12 @@ async fn read_from_faulty(fault: PlayedFault, left: u64) -> Result<BTreeMap<u32,
     (0..8).for_each(|partition| make(&other, partition));
     let honest = OutputServer::new(other.store.clone(), Secret::new(TOKEN));
     let (listener, address) = port().await;
-    let faulty = OutputServiceServer::new(FaultyKeeper { honest, fault, left: AtomicU64::new(left) });
+    let faulty = OutputServiceServer::new(FaultyKeeper {
+        honest,
+        store: other.store.clone(),
+        fault,
+        left: AtomicU64::new(left),
+    });
     tokio::spawn(Server::builder().add_service(faulty).serve_with_incoming(TcpListenerStream::new(listener)));
     let partitions: Vec<u32> = (0..8).collect();
     own.directory.set(v1::OutputLocations { stage: STAGE, keepers: vec![keeper(1, &address, &partitions)] });
@@ -200,4 +215,26 @@ async fn a_wrong_block_is_read_again_once_and_then_is_a_lost_output() {
 async fn a_stream_that_breaks_is_taken_up_where_it_broke() {
     let all: BTreeMap<u32, u32> = (0..8).map(|partition| (partition, KEYS)).collect();
     assert_eq!(read_from_faulty(PlayedFault::Break, 3).await.unwrap(), all);
+}
+
+/// Another attempt may cut its records in another way, so that some would be read twice and some
+/// never.
+#[tokio::test]
+async fn an_output_that_is_made_anew_is_not_read_on() {
+    let error = read_from_faulty(PlayedFault::MadeAnew, 1).await.unwrap_err();
+    assert!(error.to_string().contains("was made anew meanwhile"), "{error}");
+    assert!(
+        error.unread_output().is_none() && !error.is_for_ever(),
+        "the output is there, and the task is tried again"
+    );
+}
+
+#[tokio::test]
+async fn a_request_may_name_as_many_outputs_as_a_stage_may_have() {
+    let (own, other) = (outputs(0, TOKEN), outputs(1, TOKEN));
+    let partitions: Vec<u32> = (0..1_000_000).collect();
+    let address = serve(&other).await;
+    own.directory.set(v1::OutputLocations { stage: STAGE, keepers: vec![keeper(1, &address, &partitions)] });
+    let missing = UnreadOutput { stage: STAGE, partition: 0, executor: 1, unreachable: false };
+    assert_eq!(read(Arc::new(own), 1_000_000).await.unwrap_err().unread_output(), Some(missing));
 }

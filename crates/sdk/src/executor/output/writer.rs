@@ -54,16 +54,17 @@ pub(crate) struct OutputWriter<'a> {
 }
 
 impl<'a> OutputWriter<'a> {
+    /// Of an attempt of a task of a stage.
     pub(crate) fn new(
         store: &'a OutputStore,
-        stage: u64,
+        (stage, attempt): (u64, u64),
         readers: u32,
         combine: Option<Box<CombineValues<'a>>>,
     ) -> OutputWriter<'a> {
         OutputWriter {
             store,
             stage,
-            output: store.begin(readers),
+            output: store.begin(attempt, readers),
             open: vec![Vec::new(); readers as usize],
             open_bytes: 0,
             combine,
@@ -153,7 +154,7 @@ mod tests {
         let store = OutputStore::new(folder.path().to_owned());
         let sum = |one: &[u8], other: &[u8]| Ok(vec![one[0] + other[0]]);
         let combine = combine.then(|| Box::new(sum) as Box<CombineValues<'_>>);
-        let mut writer = OutputWriter::new(&store, 1, readers, combine);
+        let mut writer = OutputWriter::new(&store, (1, 5), readers, combine);
         for (key, value) in records {
             let bytes = [key.as_bytes(), &[*value]].concat();
             writer.add(DataRecord { bytes: &bytes, key_length: Some(key.len()) }).unwrap();
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn a_record_without_a_key_is_refused() {
         let store = OutputStore::new("/nonexistent".into());
-        let mut writer = OutputWriter::new(&store, 1, 1, None);
+        let mut writer = OutputWriter::new(&store, (1, 5), 1, None);
         let error = writer.add(DataRecord { bytes: b"a", key_length: None }).unwrap_err();
         assert!(error.is_for_ever() && error.to_string().contains("has no key"), "{error}");
     }
