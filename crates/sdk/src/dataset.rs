@@ -8,9 +8,14 @@ use muster_dag::{StageId, StageKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::driver::{CallerInput, CallerInputs, NewStage, StageArguments, StageCode, StageResults};
+use crate::driver::{ArgumentWriter, CallerInput, CallerInputs, NewStage, StageArguments, StageCode, StageResults};
 use crate::plan::{MergeRule, ParentStage, PlanSink, PlanSource, PlanStep, StagePlan};
-use crate::{Collection, Job, JobError, TaskFunction, Tasks};
+use crate::record::{DataRecord, RecordError, encode_record, put_record};
+use crate::{ArgumentError, Collection, Job, JobError, TaskFunction, Tasks};
+
+/// The most partitions of a dataset. Each reader is told where all of those are that it reads, and
+/// each output may have a block for every reader.
+pub(crate) const MOST_PARTITIONS: u32 = 1_000_000;
 
 /// Records of one type on the executors, in partitions. It is a description: nothing runs until
 /// [`collect`](Dataset::collect) or [`count`](Dataset::count) makes a job of it. It is cheap to
@@ -169,7 +174,7 @@ impl KeptStageHandle {
 }
 
 fn encoded(plan: &StagePlan) -> Result<StageCode, JobError> {
-    let encoded = postcard::to_stdvec(plan).map_err(|error| crate::ArgumentError::Encode(0, error))?;
+    let encoded = postcard::to_stdvec(plan).map_err(|error| ArgumentError::Encode(0, error))?;
     Ok(StageCode::Plan(encoded.into()))
 }
 
@@ -178,13 +183,16 @@ impl<T> Dataset<T> {
     pub(crate) fn of_arguments(
         tasks: Tasks,
         plan: PlanSource,
-        arguments: Result<StageArguments, crate::ArgumentError>,
+        arguments: Result<StageArguments, ArgumentError>,
     ) -> Dataset<T> {
-        let (arguments, error) = match arguments {
-            Ok(arguments) => (arguments, None),
-            Err(error) => (StageArguments::default(), Some(error.into())),
+        let checked = arguments.and_then(|arguments| {
+            let count = u32::try_from(arguments.len()).unwrap_or(u32::MAX);
+            check_partitions(count).map(|()| (arguments, count))
+        });
+        let (arguments, count, error) = match checked {
+            Ok((arguments, count)) => (arguments, count, None),
+            Err(error) => (StageArguments::default(), 0, Some(error.into())),
         };
-        let count = u32::try_from(arguments.len()).unwrap_or(u32::MAX);
         let source = DatasetSource::Arguments { plan, arguments: Arc::new(arguments) };
         let stage = OpenStage { source, steps: Vec::new(), tasks: count };
         Dataset { tasks, stage, error, element: PhantomData }
@@ -253,7 +261,8 @@ impl<T> Dataset<T> {
     fn merged<U>(&self, parents: Vec<Arc<KeptStageHandle>>, rule: MergeRule, partitions: u32) -> Dataset<U> {
         let source = DatasetSource::Stages { parents, rule };
         let stage = OpenStage { source, steps: Vec::new(), tasks: partitions };
-        Dataset { tasks: self.tasks.clone(), stage, error: self.error.clone(), element: PhantomData }
+        let error = self.error.clone().or_else(|| check_partitions(partitions).err().map(JobError::from));
+        Dataset { tasks: self.tasks.clone(), stage, error, element: PhantomData }
     }
 }
 
@@ -291,6 +300,10 @@ impl<K, V> Dataset<(K, V)> {
     }
 }
 
+fn check_partitions(count: u32) -> Result<(), ArgumentError> {
+    if count <= MOST_PARTITIONS { Ok(()) } else { Err(ArgumentError::Partitions(count)) }
+}
+
 fn decode_collected<T: DeserializeOwned>(results: &StageResults) -> Result<Vec<T>, JobError> {
     let mut all = Vec::new();
     for (partition, result) in results.iter().enumerate() {
@@ -313,15 +326,12 @@ fn decode<T: DeserializeOwned>(function: &'static str, partition: usize, result:
 pub(crate) fn value_arguments<T: Serialize>(
     values: impl IntoIterator<Item = T>,
     partitions: u32,
-) -> Result<StageArguments, crate::ArgumentError> {
-    use crate::driver::ArgumentWriter;
-    use crate::record::{DataRecord, encode_record, put_record};
-
+) -> Result<StageArguments, ArgumentError> {
+    check_partitions(partitions)?;
     let mut parts = vec![Vec::new(); partitions as usize];
     let mut buffer = Vec::new();
     for (number, value) in values.into_iter().enumerate() {
-        let key_length = encode_record(&value, &mut buffer)
-            .map_err(|_| crate::ArgumentError::Encode(number, postcard::Error::SerdeSerCustom))?;
+        let key_length = encode_record(&value, &mut buffer).map_err(|error| not_encoded(number, error))?;
         if let Some(part) = parts.get_mut(number % (partitions.max(1) as usize)) {
             put_record(part, DataRecord { bytes: &buffer, key_length });
         }
@@ -329,4 +339,13 @@ pub(crate) fn value_arguments<T: Serialize>(
     let mut writer = ArgumentWriter::default();
     parts.iter().try_for_each(|part| writer.add_encoded(part))?;
     Ok(writer.finish())
+}
+
+fn not_encoded(number: usize, error: RecordError) -> ArgumentError {
+    let cause = match error {
+        RecordError::Postcard(cause) => cause,
+        // What it says has no place in an error of postcard's.
+        RecordError::Custom(_) | RecordError::Taker(_) => postcard::Error::SerdeSerCustom,
+    };
+    ArgumentError::Encode(number, cause)
 }

@@ -181,6 +181,6 @@ fn emit<F: TaskFunction>(
 ) -> Result<(), TaskError> {
     give_records(&call::<F>(context, argument)?, shape, taker).map_err(|error| match error {
         RecordError::Taker(error) => error,
-        RecordError::Encode(message) => not_encoded::<F>(message),
+        error => not_encoded::<F>(error),
     })
 }

@@ -72,28 +72,22 @@ pub(crate) enum RecordShape {
 }
 
 /// Why a value did not become records.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum RecordError {
     /// It cannot be encoded.
-    Encode(String),
+    #[error(transparent)]
+    Postcard(#[from] postcard::Error),
+    /// It cannot be encoded, as it says itself.
+    #[error("{0}")]
+    Custom(String),
     /// They were not taken.
+    #[error("{0}")]
     Taker(TaskError),
 }
 
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecordError::Encode(message) => f.write_str(message),
-            RecordError::Taker(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RecordError {}
-
 impl ser::Error for RecordError {
     fn custom<T: fmt::Display>(message: T) -> RecordError {
-        RecordError::Encode(message.to_string())
+        RecordError::Custom(message.to_string())
     }
 }
 
@@ -142,13 +136,12 @@ struct RecordWriter<'a> {
 
 impl RecordWriter<'_> {
     fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), RecordError> {
-        let written = postcard::to_extend(value, std::mem::take(self.buffer));
-        *self.buffer = written.map_err(|error| RecordError::Encode(error.to_string()))?;
+        *self.buffer = postcard::to_extend(value, std::mem::take(self.buffer))?;
         Ok(())
     }
 
     fn write_length(&mut self, length: Option<usize>) -> Result<(), RecordError> {
-        let length = length.ok_or_else(|| RecordError::Encode("it does not know its length".to_owned()))?;
+        let length = length.ok_or(postcard::Error::SerializeSeqLengthUnknown)?;
         self.write(&length)
     }
 }
@@ -368,7 +361,7 @@ struct ElementSerializer<'a, 'b> {
 }
 
 fn no_collection() -> RecordError {
-    RecordError::Encode("it is not written as a collection".to_owned())
+    RecordError::Custom("it is not written as a collection".to_owned())
 }
 
 /// Values that are no collections.
@@ -496,11 +489,11 @@ impl ser::SerializeMap for ElementSerializer<'_, '_> {
     type Error = RecordError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, _: &T) -> Result<(), RecordError> {
-        Err(RecordError::Encode("it gives its keys and values apart".to_owned()))
+        Err(RecordError::Custom("it gives its keys and values apart".to_owned()))
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, _: &T) -> Result<(), RecordError> {
-        Err(RecordError::Encode("it gives its keys and values apart".to_owned()))
+        Err(RecordError::Custom("it gives its keys and values apart".to_owned()))
     }
 
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(

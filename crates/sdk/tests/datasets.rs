@@ -172,6 +172,10 @@ async fn what_fails_names_the_stage_and_nothing_hangs() {
     assert!(refused.to_string().contains("has no tasks"), "{refused}");
     let refused = numbers.map::<by_remainder>().group_by_key(0).collect().await.unwrap_err();
     assert!(refused.to_string().contains("has no tasks"), "{refused}");
+    let refused = tasks.dataset([1u64], u32::MAX).count().await.unwrap_err();
+    assert!(refused.to_string().contains("a dataset may have 1000000"), "{refused}");
+    let refused = numbers.map::<by_remainder>().group_by_key(1_000_001).count().await.unwrap_err();
+    assert!(refused.to_string().contains("a dataset may have 1000000"), "{refused}");
     let large = tasks.dataset(["x".repeat(17 << 20)], 1).count().await.unwrap_err();
     assert!(large.to_string().contains("broadcast what is large"), "{large}");
     assert_eq!(numbers.count().await.unwrap(), 10, "the executor goes on");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use muster_dag::{JobId, StageId};
 
+use crate::dataset::MOST_PARTITIONS;
 use crate::foreign::ResultSink;
 
 /// The largest argument of a task.
@@ -39,6 +40,9 @@ pub enum ArgumentError {
     /// It is too large.
     #[error("argument {0} has {1} bytes, and an argument may have {LARGEST_ARGUMENT}: broadcast what is large")]
     TooLarge(usize, usize),
+    /// There are too many partitions.
+    #[error("{0} partitions, and a dataset may have {MOST_PARTITIONS}")]
+    Partitions(u32),
 }
 
 impl ArgumentWriter {

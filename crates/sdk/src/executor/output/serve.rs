@@ -14,13 +14,14 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::store::{KeptOutput, OutputStore};
+use crate::dataset::MOST_PARTITIONS;
 use crate::listen::connections;
 use crate::outbox::MESSAGE_BYTES;
 
 /// Messages of one reader that wait for its connection.
 const WAITING_MESSAGES: usize = 1;
-/// The most outputs that one request may name: as many as a stage may have tasks.
-const MOST_OUTPUTS: usize = 1_000_000;
+/// The most outputs that one request may name: those of a whole dataset.
+const MOST_OUTPUTS: usize = MOST_PARTITIONS as usize;
 /// The largest request: each output takes 24 bytes at most.
 const LARGEST_REQUEST: usize = 32 << 20;
 

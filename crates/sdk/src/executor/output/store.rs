@@ -44,8 +44,9 @@ struct KeptStage {
 pub(crate) struct KeptOutput {
     /// The attempt that has made it. Another one of the same task may make other blocks.
     attempt: u64,
-    /// Blocks by reader.
-    readers: Vec<Vec<KeptBlock>>,
+    /// Once it is finished, in the order of their readers. Most outputs have no block for most
+    /// readers where there are many.
+    blocks: Vec<KeptBlock>,
     file: Option<Arc<ScratchFile>>,
     memory: Arc<OutputMemory>,
     in_memory: u64,
@@ -53,6 +54,7 @@ pub(crate) struct KeptOutput {
 
 #[derive(Debug)]
 struct KeptBlock {
+    reader: u32,
     header: BlockHeader,
     place: BlockPlace,
 }
@@ -86,10 +88,9 @@ impl OutputStore {
         self.codec.store(codec.into(), Ordering::Relaxed);
     }
 
-    /// Begins the output of an attempt for so many readers.
-    pub(super) fn begin(&self, attempt: u64, readers: u32) -> KeptOutput {
-        let readers = std::iter::repeat_with(Vec::new).take(readers as usize).collect();
-        KeptOutput { attempt, readers, file: None, memory: self.memory.clone(), in_memory: 0 }
+    /// Begins the output of an attempt.
+    pub(super) fn begin(&self, attempt: u64) -> KeptOutput {
+        KeptOutput { attempt, blocks: Vec::new(), file: None, memory: self.memory.clone(), in_memory: 0 }
     }
 
     /// Adds a block to an output that is being made: in memory, or in the stage's file when that is
@@ -115,9 +116,7 @@ impl OutputStore {
             output.file = Some(file);
             BlockPlace::File(extent)
         };
-        if let Some(blocks) = output.readers.get_mut(reader as usize) {
-            blocks.push(KeptBlock { header, place });
-        }
+        output.blocks.push(KeptBlock { reader, header, place });
         Ok(())
     }
 
@@ -165,9 +164,22 @@ impl KeptOutput {
         self.attempt
     }
 
+    /// It has all its blocks: from here on they are found by reader.
+    pub(super) fn finish(&mut self) {
+        // Those of one reader stay as they came.
+        self.blocks.sort_by_key(|block| block.reader);
+        self.blocks.shrink_to_fit();
+    }
+
+    fn of_reader(&self, reader: u32) -> &[KeptBlock] {
+        let begin = self.blocks.partition_point(|block| block.reader < reader);
+        let end = self.blocks.partition_point(|block| block.reader <= reader);
+        self.blocks.get(begin..end).unwrap_or_default()
+    }
+
     /// How many blocks there are for a reader.
     pub(super) fn blocks(&self, reader: u32) -> usize {
-        self.readers.get(reader as usize).map_or(0, Vec::len)
+        self.of_reader(reader).len()
     }
 
     /// Whether reading it may wait for a disk.
@@ -177,9 +189,7 @@ impl KeptOutput {
 
     /// A block of a reader, by its number.
     pub(super) fn read(&self, reader: u32, number: usize) -> io::Result<Option<(BlockHeader, Bytes)>> {
-        let Some(block) = self.readers.get(reader as usize).and_then(|blocks| blocks.get(number)) else {
-            return Ok(None);
-        };
+        let Some(block) = self.of_reader(reader).get(number) else { return Ok(None) };
         let data = match (&block.place, &self.file) {
             (BlockPlace::Memory(data), _) => data.clone(),
             (BlockPlace::File(extent), Some(file)) => file.read(*extent)?.into(),
@@ -205,11 +215,12 @@ mod tests {
         let store = OutputStore::new(folder.path().join("outputs"));
         store.configure(1500, Codec::None);
         let plain = vec![7; 1000];
-        let mut output = store.begin(5, 2);
-        store.add_block(3, &mut output, 0, &plain).unwrap();
-        assert!(!output.is_on_disk() && !folder.path().join("outputs").exists());
+        let mut output = store.begin(5);
         store.add_block(3, &mut output, 1, &plain).unwrap();
+        assert!(!output.is_on_disk() && !folder.path().join("outputs").exists());
+        store.add_block(3, &mut output, 0, &plain).unwrap();
         store.add_block(3, &mut output, 1, b"fits").unwrap();
+        output.finish();
         assert!(output.is_on_disk());
         assert_eq!(store.memory.used.load(Ordering::Relaxed), 1004);
         store.insert(3, 9, output);
@@ -238,7 +249,7 @@ mod tests {
         let folder = tempfile::NamedTempFile::new().unwrap();
         let store = OutputStore::new(folder.path().join("outputs"));
         store.configure(0, Codec::Lz4);
-        let error = store.add_block(1, &mut store.begin(5, 1), 0, b"abc").unwrap_err();
+        let error = store.add_block(1, &mut store.begin(5), 0, b"abc").unwrap_err();
         assert!(error.to_string().starts_with("its output cannot be kept in "), "{error}");
         assert!(!error.is_for_ever(), "another executor may have room");
     }

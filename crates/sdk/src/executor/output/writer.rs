@@ -64,7 +64,7 @@ impl<'a> OutputWriter<'a> {
         OutputWriter {
             store,
             stage,
-            output: store.begin(attempt, readers),
+            output: store.begin(attempt),
             open: vec![Vec::new(); readers as usize],
             open_bytes: 0,
             combine,
@@ -132,6 +132,7 @@ impl<'a> OutputWriter<'a> {
     pub(crate) fn finish(mut self) -> Result<KeptOutput, TaskError> {
         self.put_combined()?;
         (0..self.open.len()).try_for_each(|reader| self.close_block(reader))?;
+        self.output.finish();
         Ok(self.output)
     }
 }
