@@ -123,7 +123,7 @@ impl Tasks {
             return Err(StartError::NoCores);
         }
         let side = match local {
-            Some(cores) => driver::start_locally(&options, cores),
+            Some(cores) => driver::start_locally(&options, cores)?,
             None => driver::start_in_cluster(&options).await?,
         };
         if options.progress {

@@ -241,12 +241,12 @@ impl AccessControl {
 /// Refuses a worker's key that is not, or no longer, the one of its record. A record without a key
 /// is of a worker that has shown none yet.
 pub(crate) fn check_key(record: &WorkerRecord, key: KeyDigest) -> Result<(), Failure> {
-    let worker = record.uid.to_string();
+    let worker = || record.uid.to_string();
     if record.revoked || record.forgotten {
-        return Err(Failure::Revoked { worker });
+        return Err(Failure::Revoked { worker: worker() });
     }
     match record.key {
-        Some(known) if known != key => Err(Failure::KeyMismatch { worker }),
+        Some(known) if known != key => Err(Failure::KeyMismatch { worker: worker() }),
         _ => Ok(()),
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use muster_client::{CallError, v1};
@@ -162,18 +161,17 @@ pub(super) fn start_loop(
 }
 
 /// Where outputs go for which there is no room in memory, when this process is the executor.
-fn local_scratch_folder() -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("muster-outputs-{}-{number}", std::process::id()))
+/// Nobody else finds its name, as others may write to the same directory.
+fn local_scratch_folder() -> Result<PathBuf, StartError> {
+    Ok(std::env::temp_dir().join(format!("muster-outputs-{}", random_text()?)))
 }
 
 /// Starts driver and executor in this process.
-pub(crate) fn start_locally(options: &TasksOptions, cores: u32) -> DriverSide {
+pub(crate) fn start_locally(options: &TasksOptions, cores: u32) -> Result<DriverSide, StartError> {
     let LoopInputs { links, inputs, events } =
         start_loop(options, None, Secret::new(""), ExecutorBuild::of_digest([0; 32]));
     let (outbox, up) = LinkOutbox::new();
-    let outputs = ExecutorOutputs::new(0, local_scratch_folder(), Secret::new(""));
+    let outputs = ExecutorOutputs::new(0, local_scratch_folder()?, Secret::new(""));
     let state = SharedByThreads::new(ExecutorId(0), outbox, outputs, None);
     state.register(v1::ExecutorRegistration {
         executor_id: 0,
@@ -189,7 +187,7 @@ pub(crate) fn start_locally(options: &TasksOptions, cores: u32) -> DriverSide {
         let end = follow(&state, cores, down.map(Ok)).await;
         driver.tell(CallerInput::Ended(end.to_string().into()));
     });
-    DriverSide { inputs, events, cluster: None, session: None, servers: vec![executor] }
+    Ok(DriverSide { inputs, events, cluster: None, session: None, servers: vec![executor] })
 }
 
 /// Registers an application whose executors run this program.

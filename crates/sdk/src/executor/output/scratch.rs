@@ -1,9 +1,9 @@
 //! Files of outputs for which there is no room in memory: one for each stage, in the scratch
 //! directory.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,9 +24,10 @@ pub(super) struct FileExtent {
 
 impl ScratchFile {
     pub(super) fn create(folder: &Path, stage: u64) -> io::Result<ScratchFile> {
-        fs::create_dir_all(folder)?;
+        // What is in them is nobody else's, and a file that is there already is none of ours.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(format!("stage-{stage}"));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(ScratchFile { file, path, end: AtomicU64::new(0) })
     }
 

@@ -207,6 +207,8 @@ impl Drop for KeptOutput {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -242,6 +244,24 @@ mod tests {
         assert!(!folder.path().join("outputs/stage-3").exists());
         store.clear();
         assert!(!folder.path().join("outputs").exists());
+    }
+
+    #[test]
+    fn outputs_are_nobody_elses_and_no_link_leads_to_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = folder.path().join("outputs");
+        let store = OutputStore::new(outputs.clone());
+        store.configure(0, Codec::None);
+        let mut output = store.begin(5);
+        store.add_block(1, &mut output, 0, b"abc").unwrap();
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&outputs), mode(&outputs.join("stage-1"))), (0o700, 0o600));
+        let other = folder.path().join("other");
+        std::fs::write(&other, "of another").unwrap();
+        std::os::unix::fs::symlink(&other, outputs.join("stage-2")).unwrap();
+        let error = store.add_block(2, &mut store.begin(6), 0, b"abc").unwrap_err();
+        assert!(error.to_string().contains("File exists"), "{error}");
+        assert_eq!(std::fs::read_to_string(other).unwrap(), "of another");
     }
 
     #[test]
